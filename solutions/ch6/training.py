@@ -405,7 +405,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, optimizer: Optimi
     path = Path(path)
     unfinished = path.with_name(path.name + ".unfinished")
     try:
-        torch.save(checkpoint, unfinished)
+        with open(unfinished, "wb") as file:
+            torch.save(checkpoint, file)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -354,7 +354,8 @@ def attend_cached(att: MultiHeadAttention, x: Tensor, cache: KVCache, layer: int
     T = keys.shape[2]
     scores = queries @ keys.transpose(2, 3) / att.head_dim**0.5  # (B, H, T_new, T)
     # subtle: row 0 is position T − T_new, so the diagonal of the mask starts that far to the right
-    future = torch.full((T_new, T), float("-inf"), dtype=x.dtype, device=x.device).triu(diagonal=T - T_new + 1)
+    future = torch.full((T_new, T), float("-inf"), dtype=x.dtype, device=x.device)
+    future = future.triu(diagonal=T - T_new + 1)  # (T_new, T)
     weights = torch.softmax(scores + future, dim=-1)  # (B, H, T_new, T)
     context = (weights @ values).transpose(1, 2).reshape(B, T_new, -1)  # (B, T_new, C)
     return att.out_proj(context)

@@ -1,0 +1,127 @@
+"""The `course` command: what a student types."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .data_command import data_app
+from .errors import CourseError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Build a GPT, train it, talk to it.",
+)
+app.add_typer(data_app, name="data")
+
+Pieces = Annotated[
+    str | None, typer.Option("--pieces", help="Package of the pieces: exercises, solutions or any other.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; measured when not given.")]
+
+OVERVIEW = """\
+Build a GPT from nothing, piece by piece. The chapters are in solutions/.
+
+  course generate "ROMEO:"    let a small GPT write; it comes with the course
+  course train                train one yourself, on tiny Shakespeare
+  course train notes.txt      ... or on any text of yours
+  course data                 the texts and vocabularies the course knows
+
+Each command explains itself: course train --help"""
+
+
+@app.callback(invoke_without_command=True)
+def overview(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(OVERVIEW)
+
+
+@app.command()
+def train(
+    corpus: Annotated[str, typer.Argument(help="shakespeare, verdict, or a text file.")] = "shakespeare",
+    size: Annotated[
+        str, typer.Option(help="char-small, char, gpt2-small, gpt2-medium, gpt2-large, gpt2-xl.")
+    ] = "char-small",
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps; the size's own number when not given.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The greatest of the schedule.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, batches and dropout [123].")] = None,
+    eval_every: Annotated[int | None, typer.Option(help="Steps between two looks at the losses.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Run folder [runs/CORPUS-SIZE].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run folder stopped.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")
+    ] = False,
+    package: Pieces = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train a GPT made of the course's pieces on a text."""
+    from . import train as training  # late: it imports torch
+    from .run_folder import RunFolder
+
+    asked = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "eval_every": eval_every,
+    }
+    if resume and overwrite:
+        raise CourseError("--resume and --overwrite exclude each other: give one of them")
+    settings = training.settings_for(corpus, size, package, asked)
+    folder = RunFolder(to or training.default_folder(corpus, size))
+    raise typer.Exit(training.train(settings, folder, resume, overwrite, device, threads))
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    max_tokens: Annotated[int, typer.Option(help="How many tokens to write at most.")] = 300,
+    temperature: Annotated[float, typer.Option(help="0 is greedy, 1 as trained, more is wilder.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k most likely tokens only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likely tokens that make up this share.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="GPT-2: gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a folder with its files."),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="A folder that course train wrote.")] = None,
+    package: Pieces = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Continue a prompt, with the small model that the course ships unless told otherwise."""
+    from . import generate as generating  # late: it imports torch
+
+    sampling = generating.Sampling(max_tokens, temperature, top_k, top_p)
+    generating.generate(prompt, sampling, seed, weights, run, package, device, threads)
+
+
+def main() -> None:
+    # Waiting threads that spin make training several times slower where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app()
+    except CourseError as error:
+        print(f"course: {error}", file=sys.stderr)
+        sys.exit(2)
+    except NotImplementedError as error:
+        frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+        where = f"{frame.f_globals.get('__name__')}: {frame.f_code.co_qualname}"
+        print(f"course: {where} is not written yet: do it first", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Seeded inputs for checks: the same numbers on every machine and with every version of torch.
+
+The bits are splitmix64's, a counter-based generator in plain 64-bit integers. What becomes of them uses only
+operations that IEEE 754 rounds exactly (+, -, *, /, sqrt), so no logarithm or cosine: a normal is a sum of
+twelve uniforms, which is close enough and never beyond 6.
+
+The n-th call of each method has a stream of its own, derived from the seed, the method and n. So `accept` can
+draw a check's inputs again without repeating its other calls.
+"""
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
+AROUND_ONE = frozenset({"weight", "scale", "gain", "gamma", "g"})  # last names of vectors that multiply
+
+
+class Draw:
+    """A source of inputs; `device` is where its tensors and the modules that it fills end up."""
+
+    def __init__(self, seed: int | str, device: str | torch.device = "cpu"):
+        self.seed = seed
+        self.device = torch.device(device)
+        self._calls: dict[str, int] = {}
+
+    def normal(self, *shape: int) -> Tensor:
+        """Float32 numbers with mean 0 and standard deviation 1."""
+        return self._tensor(_normal(self._stream("normal"), math.prod(shape)), shape)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Float32 numbers in [low, high)."""
+        return self._tensor(low + (high - low) * _unit(self._stream("uniform"), math.prod(shape)), shape)
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Int64 numbers from low to high - 1."""
+        return self._tensor(_below(self._stream("integers"), math.prod(shape), high - low) + low, shape)
+
+    def integer(self, low: int, high: int) -> int:
+        """One Python int from low to high - 1."""
+        return int(_below(self._stream("integer"), 1, high - low)[0]) + low
+
+    def number(self, low: float = 0.0, high: float = 1.0) -> float:
+        """One Python float in [low, high)."""
+        return low + (high - low) * float(_unit(self._stream("number"), 1)[0])
+
+    def permutation(self, n: int) -> Tensor:
+        """0 to n - 1 in any order, int64."""
+        return self._tensor(np.argsort(_bits(self._stream("permutation"), n), kind="stable"), (n,))
+
+    def choice(self, options):
+        """One of a sequence."""
+        return options[int(_below(self._stream("choice"), 1, len(options))[0])]
+
+    def text(self, length: int, alphabet: str = LETTERS) -> str:
+        """`length` characters of the alphabet."""
+        return "".join(alphabet[i] for i in _below(self._stream("text"), length, len(alphabet)))
+
+    def tensor(self, data, dtype: torch.dtype | None = None) -> Tensor:
+        """Given numbers as a tensor on the device of this run."""
+        return torch.tensor(data, dtype=dtype, device=self.device)
+
+    def generator(self) -> torch.Generator:
+        """A seeded generator of torch's own: the same numbers on one machine, not on every one."""
+        return torch.Generator(self.device).manual_seed(self._stream("generator") >> 1)
+
+    def fill(self, module: nn.Module) -> nn.Module:
+        """Set every parameter by its name, and return the module, on the device of this run.
+
+        By name, so that the order in which a constructor makes its layers does not matter. Matrices are scaled
+        by 1 / sqrt(fan in); vectors that multiply are around 1, the others around 0. Buffers stay as they are.
+        """
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+        stream = self._stream("fill")
+        with torch.no_grad():
+            for name, parameter in _named_once(module):
+                values = _normal(_key(stream, name), parameter.numel())
+                if parameter.ndim >= 2:
+                    values = values / math.sqrt(math.prod(parameter.shape[1:]))
+                else:
+                    values = 0.25 * values + (name.rpartition(".")[2] in AROUND_ONE)
+                parameter.copy_(self._tensor(values, parameter.shape))
+        return module.to(self.device)
+
+    def _stream(self, method: str) -> int:
+        self._calls[method] = self._calls.get(method, 0) + 1
+        return _key(self.seed, method, self._calls[method])
+
+    def _tensor(self, values: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        dtype = torch.int64 if values.dtype.kind in "iu" else torch.float32
+        return torch.from_numpy(values.reshape(shape)).to(self.device, dtype)
+
+
+def _named_once(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Every parameter once; one with several names (a tied head) has the first of them in the alphabet."""
+    named: dict[int, tuple[str, nn.Parameter]] = {}
+    for name, parameter in sorted(module.named_parameters(remove_duplicate=False), key=lambda pair: pair[0]):
+        named.setdefault(id(parameter), (name, parameter))
+    return list(named.values())
+
+
+def _key(*parts) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+def _bits(key: int, n: int) -> np.ndarray:
+    """n words of 64 bits: splitmix64 (Steele, Lea and Flood, 2014) started at `key`."""
+    z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _unit(key: int, n: int) -> np.ndarray:
+    """Multiples of 2^-24 in [0, 1): exact in float32."""
+    return (_bits(key, n) >> np.uint64(40)).astype(np.float64) * 2.0**-24
+
+
+def _below(key: int, n: int, bound: int) -> np.ndarray:
+    if bound < 1:
+        raise ValueError(f"there is no integer in a range of {bound}")
+    return (_bits(key, n) % np.uint64(bound)).astype(np.int64)
+
+
+def _normal(key: int, n: int) -> np.ndarray:
+    """Sums of twelve 21-bit uniforms less their mean: multiples of 2^-21 up to 6, exact in float32."""
+    words = _bits(key, 4 * n).reshape(n, 4)
+    low = np.uint64(2**21 - 1)
+    total = (words >> np.uint64(43)) + ((words >> np.uint64(22)) & low) + ((words >> np.uint64(1)) & low)
+    return (total.sum(axis=1).astype(np.int64) - 6 * (2**21 - 1)).astype(np.float64) * 2.0**-21

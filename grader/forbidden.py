@@ -1,0 +1,215 @@
+"""Names that would be the exercise itself: found in the syntax tree, and in a trace of the calls made.
+
+A check lists them: "torch.nn.LayerNorm" (`nn.` and `F.` may stand for torch.nn. and torch.nn.functional.), with
+wildcards, "nn.Transformer*"; a whole package or module, "tiktoken", "torch.optim.lr_scheduler"; or a method of
+anything, ".cumsum". A dotted name also covers its namesakes elsewhere in the same package, so "F.layer_norm" is
+`torch.layer_norm` and `torch.ops.aten.layer_norm` too.
+
+This is detection, not a wall.
+"""
+
+import ast
+import builtins
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch.overrides import TorchFunctionMode
+
+SHORT = {"nn.": "torch.nn.", "F.": "torch.nn.functional.", "np.": "numpy."}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A forbidden name, and the line of the student's module that uses it."""
+
+    name: str
+    line: int
+
+
+def find_uses(source: str, exercise: str, forbidden: tuple[str, ...]) -> list[Use]:
+    """Uses of forbidden names in an exercise, and in what it uses of the same module."""
+    if not forbidden:
+        return []
+    module = _parse(source)
+    patterns = [_full(pattern) for pattern in forbidden]
+    uses = {}
+    for path, line in module.paths_in(exercise):
+        if any(_matches(path, pattern) for pattern in patterns):
+            uses.setdefault(line, Use(path.removeprefix("?"), line))
+    return [uses[line] for line in sorted(uses)]
+
+
+class ForbiddenCalls(TorchFunctionMode):
+    """While entered, notes the first forbidden torch function that a line of the student's code leads to.
+
+    Unlike the syntax tree this sees through any disguise of the name, but only what is called in this run.
+    """
+
+    def __init__(self, forbidden: tuple[str, ...], is_student_file: Callable[[str], bool]):
+        super().__init__()
+        full = [_full(pattern) for pattern in forbidden]
+        self.patterns = [p.rpartition(".")[2] for p in full if p.startswith((".", "torch."))]
+        self.is_student_file = is_student_file
+        self.use: Use | None = None
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if self.use is None and any(fnmatchcase(name, pattern) for pattern in self.patterns):
+            line = self._student_line()
+            if line is not None:
+                self.use = Use(f"torch's {name}", line)
+        return function(*args, **(kwargs or {}))
+
+    def _student_line(self) -> int | None:
+        """The innermost line outside torch, if it is the student's."""
+        frame = sys._getframe(2)
+        while frame and frame.f_globals.get("__name__", "").split(".")[0] == "torch":
+            frame = frame.f_back
+        if frame and self.is_student_file(frame.f_code.co_filename):
+            return frame.f_lineno
+        return None
+
+
+class _Module:
+    """A module's top level: its definitions by name, and what its names stand for."""
+
+    def __init__(self, source: str):
+        tree = ast.parse(source)
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        top_level = []
+        for node in _statements(tree.body):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.definitions.setdefault(node.name, []).append(node)
+            else:
+                top_level.append(node)
+                for name in _assigned(node):
+                    self.definitions.setdefault(name, []).append(node)
+        self.aliases, self.stars = _bindings(top_level, {})
+
+    def paths_in(self, exercise: str) -> list[tuple[str, int]]:
+        """Every dotted path that the exercise's code mentions, with its line: "torch.nn.LayerNorm", "?.cumsum"."""
+        paths = []
+        for node in self._reachable(exercise):
+            aliases, stars = _bindings(ast.walk(node), self.aliases)
+            known = aliases.keys() | self.definitions.keys() | set(dir(builtins))
+            for part in ast.walk(node):
+                path = _resolve(part, aliases)
+                if path is None and isinstance(part, ast.Attribute):
+                    path = f"?.{part.attr}"
+                if path is not None:
+                    paths.append((path, part.lineno))
+                elif isinstance(part, ast.Name) and part.id not in known:
+                    paths += [(f"{star}.{part.id}", part.lineno) for star in self.stars + stars]
+        return paths
+
+    def _reachable(self, exercise: str) -> list[ast.stmt]:
+        wanted, seen, nodes = [exercise], set(), []
+        while wanted:
+            name = wanted.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for node in self.definitions.get(name, []):
+                nodes.append(node)
+                wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+        return nodes
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(source: str) -> _Module:
+    return _Module(source)
+
+
+def _statements(body: list[ast.stmt]):
+    """Statements of a body, and of the ifs, tries and withs in it."""
+    for node in body:
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers"):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from _statements(getattr(node, field, []))
+
+
+def _assigned(node: ast.stmt) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _bindings(nodes, outer: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What names stand for, from imports and plain assignments, and the modules imported with a star."""
+    aliases, stars, assignments = dict(outer), [], []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for a in node.names:
+                aliases[a.asname or a.name.split(".")[0]] = a.name if a.asname else a.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            stars += [node.module for a in node.names if a.name == "*"]
+            aliases |= {(a.asname or a.name): f"{node.module}.{a.name}" for a in node.names if a.name != "*"}
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            assignments.append(node)
+    for node in assignments:
+        path = _resolve(node.value, aliases)
+        if path is not None:
+            aliases |= dict.fromkeys(_assigned(node), path)
+    return aliases, stars
+
+
+def _resolve(node: ast.AST, aliases: dict[str, str]) -> str | None:
+    """The dotted path that an expression stands for, if it begins at an import."""
+    match node:
+        case ast.Name(name):
+            return aliases.get(name)
+        case ast.Attribute(value, attribute):
+            return _join(_resolve(value, aliases), attribute)
+        case ast.Call(ast.Name("getattr"), [value, name, *_]):
+            return _join(_resolve(value, aliases) or "?", _text(name))
+        case ast.Call(ast.Name("vars"), [value]):
+            return _join(_resolve(value, aliases), "__dict__")
+        case ast.Call(ast.Name("__import__"), [name, *_]):
+            return _text(name)
+        case ast.Call(function, [name, *_]) if _resolve(function, aliases) == "importlib.import_module":
+            return _text(name)
+        case ast.Subscript(value, name):
+            base = _resolve(value, aliases)
+            if base == "sys.modules":
+                return _text(name)
+            if base is not None and base.endswith(".__dict__"):
+                return _join(base.removesuffix(".__dict__"), _text(name))
+    return None
+
+
+def _join(base: str | None, name: str | None) -> str | None:
+    return f"{base}.{name}" if base and name else None
+
+
+def _text(node: ast.expr) -> str | None:
+    """A string put together from literals."""
+    match node:
+        case ast.Constant(str(text)):
+            return text
+        case ast.BinOp(left, ast.Add(), right):
+            one, other = _text(left), _text(right)
+            return one + other if one is not None and other is not None else None
+        case ast.JoinedStr(values):
+            parts = [_text(v.value if isinstance(v, ast.FormattedValue) else v) for v in values]
+            return "".join(parts) if None not in parts else None
+    return None
+
+
+def _full(pattern: str) -> str:
+    for short, full in SHORT.items():
+        if pattern.startswith(short):
+            return full + pattern.removeprefix(short)
+    return pattern
+
+
+def _matches(path: str, pattern: str) -> bool:
+    last = path.rpartition(".")[2]
+    if pattern.startswith("."):
+        return "." in path and fnmatchcase(last, pattern[1:])
+    if path == pattern or path.startswith(pattern + ".") or fnmatchcase(path, pattern):
+        return True
+    root, dot, _ = pattern.partition(".")
+    return bool(dot) and path.partition(".")[0] == root and fnmatchcase(last, pattern.rpartition(".")[2])

@@ -1,0 +1,169 @@
+"""Run a check's function beside the code that it looks at, and say what came: the worker's half of a check.
+
+Nothing here knows an answer. The same half serves a student's pytest, the judge's worker and the reference.
+"""
+
+import builtins
+import contextlib
+import linecache
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from grader.draw import Draw
+from grader.forbidden import ForbiddenCalls, Use
+from grader.observations import ObservationError, freeze
+from grader.operators import Operators
+from grader.time_limit import TimeUp, time_limit
+
+NOT_WRITTEN = ": not written yet"  # how a stub's NotImplementedError ends; release.py writes it
+MAX_MESSAGE = 2000
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the student's code that was being run."""
+
+    file: str
+    number: int
+    function: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why there is no observation: the exception's type and message, and the student's lines, innermost last."""
+
+    type: str
+    message: str
+    lines: tuple[Line, ...] = ()
+
+
+@dataclass
+class Reply:
+    """What came of one run. outcome: "seen", "error", "not started", "timeout" or "forbidden".
+
+    exception is the live one, for a debugger; it never leaves the process.
+    """
+
+    outcome: str
+    observation: object = None
+    fault: Fault | None = None
+    use: Use | None = None
+    seconds: float = 0.0
+    exception: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run needs beside the check and the module."""
+
+    seed: int
+    device: str = "cpu"
+    seconds: float = 10.0
+    forbidden: tuple[str, ...] = ()
+    other_module: Callable[[str], ModuleType] | None = None
+    is_student_file: Callable[[str], bool] | None = None
+    pass_through: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+
+
+def observe(function: Callable, parameters: tuple[str, ...], module: ModuleType, setting: Setting) -> Reply:
+    """Call the check's function with the module and what else it asks for."""
+    is_student_file = setting.is_student_file or (lambda name: name == getattr(module, "__file__", None))
+    calls = ForbiddenCalls(setting.forbidden, is_student_file)
+    start = time.perf_counter()
+    try:
+        with contextlib.ExitStack() as stack:
+            given = [module, *(_given(name, setting, stack) for name in parameters[1:])]
+            stack.enter_context(_clean_state(setting.seed))
+            stack.enter_context(time_limit(setting.seconds))
+            if calls.patterns:
+                stack.enter_context(calls)
+            observation = freeze(function(*given))
+        reply = Reply("seen", observation)
+    except setting.pass_through:
+        raise
+    except BaseException as error:  # SystemExit and the like are a student's errors too
+        reply = _reply_to(error, is_student_file, setting)
+    if calls.use is not None and reply.outcome != "timeout":
+        reply = Reply("forbidden", use=calls.use)
+    reply.seconds = time.perf_counter() - start
+    return reply
+
+
+def _given(name: str, setting: Setting, stack: contextlib.ExitStack):
+    if name == "draw":
+        return Draw(setting.seed, setting.device)
+    if name == "operators":
+        return Operators()
+    if name == "folder":
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+    return setting.other_module(name)
+
+
+def _reply_to(error: BaseException, is_student_file: Callable[[str], bool], setting: Setting) -> Reply:
+    lines = student_lines(error, is_student_file)
+    if isinstance(error, TimeUp):
+        fault = Fault("TimeUp", f"still running after {setting.seconds:g} s", lines)
+        return Reply("timeout", fault=fault, exception=error)
+    if isinstance(error, ObservationError):
+        return Reply("error", fault=Fault("what it returned", str(error), lines), exception=error)
+    fault = Fault(exception_name(error), _message(error), lines)
+    not_written = isinstance(error, NotImplementedError) and fault.message.endswith(NOT_WRITTEN)
+    return Reply("not started" if not_written else "error", fault=fault, exception=error)
+
+
+def student_lines(error: BaseException, is_student_file: Callable[[str], bool]) -> tuple[Line, ...]:
+    """The lines of the student's files in an exception's traceback, and none of ours or torch's."""
+    lines = []
+    if isinstance(error, SyntaxError) and error.filename and is_student_file(error.filename):
+        lines.append(Line(error.filename, error.lineno or 1, "", (error.text or "").strip()))
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if is_student_file(name):
+            text = linecache.getline(name, number).strip()
+            lines.append(Line(name, number, frame.f_code.co_qualname, text))
+    return tuple(lines)
+
+
+def exception_name(error: BaseException) -> str:
+    """The built-in exception that an error is or comes from, or torch's; never a name that a student made up."""
+    for kind in type(error).__mro__:
+        if getattr(builtins, kind.__name__, None) is kind or kind.__module__.split(".")[0] == "torch":
+            return kind.__name__
+    return "BaseException"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_MESSAGE]
+    except BaseException as other:  # a student's __str__
+        return f"(its message cannot be shown: {type(other).__name__})"
+
+
+@contextlib.contextmanager
+def _clean_state(seed: int):
+    """Every run begins with the same random state, float32 and gradients on, and leaves none of it changed."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    torch.manual_seed(seed)
+    random.seed(seed)
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(seed % 2**32)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        random.setstate(python_state)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
