@@ -25,6 +25,7 @@ class TrainDisplay:
             TextColumn("left"),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task("", total=steps, completed=step, loss="-", speed="-")
         self.recent: deque[tuple[float, torch.Tensor]] = deque(maxlen=50)

@@ -189,6 +189,22 @@ def get_batch(
     ### END SOLUTION
 
 
+def check_ids(ids: Tensor, vocab_size: int) -> None:
+    """Refuse token ids outside the vocabulary; given, nothing to do here.
+
+    Only on the CPU: a GPU would have to stop and look, each time.
+
+    Raises:
+        ValueError: an id is below 0 or not below vocab_size (the message gives both).
+    """
+    if ids.device.type != "cpu" or ids.numel() == 0:
+        return
+    lowest, highest = ids.min().item(), ids.max().item()
+    if lowest < 0 or highest >= vocab_size:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(f"token id {wrong} is outside the vocabulary of {vocab_size}")
+
+
 def embed(ids: Tensor, tok_emb: nn.Embedding, pos_emb: nn.Embedding) -> Tensor:
     """Turn ids into vectors that say which token it is and where it stands.
 
@@ -206,8 +222,8 @@ def embed(ids: Tensor, tok_emb: nn.Embedding, pos_emb: nn.Embedding) -> Tensor:
         (B, T, C), on the device of ids.
 
     Raises:
-        ValueError: T is greater than pos_emb has positions, or (on the CPU; a GPU would have to
-            stop and look) an id is outside the vocabulary. The message gives both numbers.
+        ValueError: T is greater than pos_emb has positions (the message gives both), or an id is
+            outside the vocabulary; check_ids does that part.
 
     Example:
         >>> tok_emb = nn.Embedding.from_pretrained(torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]]))
@@ -222,11 +238,7 @@ def embed(ids: Tensor, tok_emb: nn.Embedding, pos_emb: nn.Embedding) -> Tensor:
     T = ids.shape[1]
     if T > pos_emb.num_embeddings:
         raise ValueError(f"{T} positions came, but there are position vectors for {pos_emb.num_embeddings}")
-    if ids.device.type == "cpu" and ids.numel() > 0:
-        lowest, highest = ids.min().item(), ids.max().item()
-        if lowest < 0 or highest >= tok_emb.num_embeddings:
-            wrong = lowest if lowest < 0 else highest
-            raise ValueError(f"token id {wrong} is outside the vocabulary of {tok_emb.num_embeddings}")
+    check_ids(ids, tok_emb.num_embeddings)
     positions = torch.arange(T, device=ids.device)  # (T,)
     return tok_emb(ids) + pos_emb(positions)  # (B, T, C) + (T, C)
     ### END SOLUTION

@@ -77,7 +77,7 @@ class GPTModel(nn.Module):
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers training can change; a tensor used in two places counts once.
+    """How many numbers a model consists of; a tensor used in two places counts once.
 
     Args:
         model: any module.

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -88,9 +89,7 @@ def calc_loss_loader(
     """
     ### BEGIN SOLUTION
     losses = []
-    for i, (input_batch, target_batch) in enumerate(loader):
-        if i == num_batches:
-            break
+    for input_batch, target_batch in islice(loader, num_batches):  # islice(…, None) takes all
         losses.append(calc_loss_batch(input_batch, target_batch, model, device).item())
     if not losses:
         raise ValueError("no batch to compute a loss on: is the text shorter than one batch?")
@@ -397,7 +396,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, optimizer: Optimi
     checkpoint = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "step": step,
+        "step": int(step),
         "threads": torch.get_num_threads(),
         "cpu_random_state": torch.get_rng_state(),
         "cuda_random_states": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

@@ -7,6 +7,7 @@ H heads. Put the model into evaluation mode first (model.eval()): these function
 import torch
 from torch import Generator, Tensor, nn
 
+from ..ch2.inputs import check_ids
 from ..ch3.attention import MultiHeadAttention
 from ..ch5.model import GPTModel
 
@@ -150,7 +151,9 @@ def top_p_filter(logits: Tensor, top_p: float) -> Tensor:
     ordered, places = logits.sort(dim=-1, descending=True, stable=True)  # (…, V) each
     probabilities = torch.softmax(ordered, dim=-1)
     sum_before = probabilities.cumsum(dim=-1) - probabilities  # what the better tokens have together
-    ordered = ordered.masked_fill(sum_before >= top_p, float("-inf"))
+    beyond = sum_before >= top_p
+    beyond[..., 0] = False  # the most likely token stays, also where a tiny p is rounded to 0
+    ordered = ordered.masked_fill(beyond, float("-inf"))
     return torch.empty_like(logits).scatter(-1, places, ordered)  # back to the order of the vocabulary
     ### END SOLUTION
 
@@ -378,7 +381,8 @@ def forward_cached(model: GPTModel, ids: Tensor, cache: KVCache) -> Tensor:
         logits (B, T_new, V), as the last T_new rows of model(all tokens so far).
 
     Raises:
-        ValueError: past and new tokens together are longer than the model's context.
+        ValueError: past and new tokens together are longer than the model's context, or an id is
+            outside the vocabulary (check_ids of chapter 2).
 
     Example:
         >>> from ..ch4.block import GPTConfig
@@ -396,6 +400,7 @@ def forward_cached(model: GPTModel, ids: Tensor, cache: KVCache) -> Tensor:
     context_length = model.pos_emb.num_embeddings
     if start + T_new > context_length:
         raise ValueError(f"{start} + {T_new} positions came, but context_length is {context_length}")
+    check_ids(ids, model.tok_emb.num_embeddings)
     positions = torch.arange(start, start + T_new, device=ids.device)  # (T_new,)
     x = model.drop_emb(model.tok_emb(ids) + model.pos_emb(positions))  # (B, T_new, C)
     for layer, block in enumerate(model.trf_blocks):
