@@ -59,7 +59,8 @@ class TrainDisplay:
         if row["step"] == 0 or row["step"] == self.steps:
             return
         if self.console.is_terminal:
-            self.say(textwrap.indent(sample.strip()[:160], "    "))
+            lines = [line[:72] for line in sample.splitlines() if line.strip()]
+            self.say(textwrap.indent("\n".join(lines[:3]), "    "))
 
     def finished(self, row: dict) -> None:
         self.say(
