@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 # Train a small GPT on tiny Shakespeare for about a minute, plot its loss, let it write a speech.
 demo: .venv/installed
-	$(BIN)/course train shakespeare --size char-small --steps 500 --to runs/demo --overwrite
+	$(BIN)/course train shakespeare --size char-small --steps 500 --eval-every 100 --to runs/demo --overwrite
 	$(BIN)/course generate "ROMEO:" --run runs/demo --seed 1
 
 test: .venv/installed

@@ -5,6 +5,7 @@ Exercises, solutions and a student's own folder are such trees; none is known he
 """
 
 import importlib
+import importlib.util
 import linecache
 import re
 import sys
@@ -29,7 +30,9 @@ def module_file(folder: Path) -> Path | None:
     """The one module of a chapter's folder."""
     files = [f for f in sorted(folder.glob("*.py")) if not f.name.startswith(NOT_A_CHAPTERS_MODULE)]
     if len(files) > 1:
-        raise GraderError(f"{folder}: a chapter has one module, and here are {', '.join(f.name for f in files)}")
+        raise GraderError(
+            f"{folder}: a chapter has one module, and here are {', '.join(f.name for f in files)}"
+        )
     return files[0] if files else None
 
 
@@ -111,5 +114,5 @@ def find_submission(path: Path, chapter: str, file_name: str) -> Path | None:
 
 
 def read_source(path: Path) -> str:
-    """A module's text, decoded as Python would."""
+    """A module's text, decoded as Python would; SyntaxError or UnicodeDecodeError if it cannot be."""
     return importlib.util.decode_source(path.read_bytes())

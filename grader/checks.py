@@ -17,11 +17,12 @@ for the reference; a check with an `accept` is decided by that instead:
         if seen["losses"][-1] > 0.5 * seen["losses"][0]:
             return "The loss should at least halve in 100 steps."
 
-`accept` takes any of `seen`, `expected` (what the reference yields), `draw` (made anew, so it draws the same
-inputs again) and, in hidden checks only, `reference` (the reference's module). It runs where no student's code
-does. Returning None or True accepts, a string says why not, False says no more; anything else, and every
-exception, is the grader's fault and never a pass. It is asked only about observations of the same form as the
-reference's (structure, shapes, dtypes, no NaN), so it need not defend itself, unless `free_form=True`.
+`accept` takes any of `seen`, `expected` (what the reference yields), `draw` (made anew, so it draws the
+same inputs again) and, in hidden checks only, `reference` (the reference's module). It runs where no
+student's code does. Returning None or True accepts, a string says why not, False says no more; anything
+else, and every exception, is the grader's fault and never a pass. It is asked only about observations of
+the same form as the reference's (structure, shapes, dtypes, no NaN), so it need not defend itself, unless
+`free_form=True`.
 
 Names of the check file that its functions use travel with them if the file lists them:
 `SHARED = ("JOURNEY", "small_config")`.
@@ -68,7 +69,9 @@ class Check:
         if not self.says:
             raise GraderError(f"{self.where}: {self.name} has no docstring; it is what the student reads")
         if not self.parameters or self.parameters[0] in GIVEN:
-            raise GraderError(f"{self.where}: the first parameter of {self.name} must be the chapter's module")
+            raise GraderError(
+                f"{self.where}: the first parameter of {self.name} must be the chapter's module"
+            )
 
     @property
     def where(self) -> str:
@@ -120,7 +123,7 @@ def check(
 
 
 def checks_of(module) -> list[Check]:
-    """The checks that a check file defines, in the order of the file; its needs are known and not circular."""
+    """The checks that a check file defines, in its order; their needs are known and not circular."""
     found = [v for v in vars(module).values() if isinstance(v, Check) and v.module_name == module.__name__]
     found.sort(key=lambda c: c.line)
     by_name = {c.name: c for c in found}

@@ -50,7 +50,7 @@ def compare(expected, seen) -> Difference | None:
 
 
 def same_form(expected, seen) -> Difference | None:
-    """As compare, but numbers need not be equal: only structure, types, shapes, dtypes and the absence of NaN."""
+    """As compare, but only for structure, types, shapes, dtypes and NaN; numbers may differ."""
     return _compare(expected, seen, (), False)
 
 
@@ -77,7 +77,9 @@ def _compare(expected, seen, path: tuple, values: bool) -> Difference | None:
     if isinstance(expected, Tensor | np.ndarray):
         return _compare_tensors(expected, seen, path, values)
     if isinstance(expected, float):
-        wrong = _wrong(torch.tensor(expected, dtype=torch.float64), torch.tensor(seen, dtype=torch.float64), "float")
+        wrong = _wrong(
+            torch.tensor(expected, dtype=torch.float64), torch.tensor(seen, dtype=torch.float64), "float"
+        )
         if seen != seen or expected != expected:
             return Difference("nan", path, expected, seen)
         return Difference("value", path, expected, seen) if values and wrong.item() else None

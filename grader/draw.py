@@ -70,12 +70,12 @@ class Draw:
     def fill(self, module: nn.Module) -> nn.Module:
         """Set every parameter by its name, and return the module, on the device of this run.
 
-        By name, so that the order in which a constructor makes its layers does not matter. Matrices are scaled
-        by 1 / sqrt(fan in); vectors that multiply are around 1, the others around 0. Buffers stay as they are.
+        By name, so that the order in which a constructor makes its layers does not matter. Matrices are
+        scaled by 1 / sqrt(fan in); vectors that multiply are around 1, the others around 0. Buffers stay.
         """
         if not isinstance(module, nn.Module):
             raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
-        stream = self._stream("fill")
+        module, stream = module.to(self.device), self._stream("fill")
         with torch.no_grad():
             for name, parameter in _named_once(module):
                 values = _normal(_key(stream, name), parameter.numel())
@@ -84,7 +84,7 @@ class Draw:
                 else:
                     values = 0.25 * values + (name.rpartition(".")[2] in AROUND_ONE)
                 parameter.copy_(self._tensor(values, parameter.shape))
-        return module.to(self.device)
+        return module
 
     def _stream(self, method: str) -> int:
         self._calls[method] = self._calls.get(method, 0) + 1

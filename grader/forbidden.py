@@ -1,9 +1,9 @@
 """Names that would be the exercise itself: found in the syntax tree, and in a trace of the calls made.
 
-A check lists them: "torch.nn.LayerNorm" (`nn.` and `F.` may stand for torch.nn. and torch.nn.functional.), with
-wildcards, "nn.Transformer*"; a whole package or module, "tiktoken", "torch.optim.lr_scheduler"; or a method of
-anything, ".cumsum". A dotted name also covers its namesakes elsewhere in the same package, so "F.layer_norm" is
-`torch.layer_norm` and `torch.ops.aten.layer_norm` too.
+A check lists them: "torch.nn.LayerNorm" (`nn.` and `F.` may stand for torch.nn. and torch.nn.functional.),
+with wildcards, "nn.Transformer*"; a whole package or module, "tiktoken", "torch.optim.lr_scheduler"; or a
+method of anything, ".cumsum". A dotted name also covers its namesakes elsewhere in the same package, so
+"F.layer_norm" is `torch.layer_norm` and `torch.ops.aten.layer_norm` too.
 
 This is detection, not a wall.
 """
@@ -90,7 +90,7 @@ class _Module:
         self.aliases, self.stars = _bindings(top_level, {})
 
     def paths_in(self, exercise: str) -> list[tuple[str, int]]:
-        """Every dotted path that the exercise's code mentions, with its line: "torch.nn.LayerNorm", "?.cumsum"."""
+        """Dotted paths that the exercise's code mentions, with their lines: "torch.nn.Linear", "?.cumsum"."""
         paths = []
         for node in self._reachable(exercise):
             aliases, stars = _bindings(ast.walk(node), self.aliases)

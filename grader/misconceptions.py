@@ -12,7 +12,6 @@ pairs, each as `[[misconception.also]]` with `replace` and `with`.
 """
 
 import ast
-import functools
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,16 +86,15 @@ class MisconceivedModules:
         self.tree = tree
         self.chapter = chapter
         self.all = load_misconceptions(tree.file(chapter).parent / FILE_NAME)
+        self._modules: dict[str, ModuleType] = {}
 
-    @functools.cached_property
-    def source(self) -> str:
-        return read_source(self.tree.file(self.chapter))
-
-    @functools.cache  # noqa: B019  (a handful of these objects live as long as the process)
     def module(self, misconception: Misconception) -> ModuleType:
-        source = patched_source(self.source, misconception)
-        label = misconception.name.replace("-", "_")
-        return self.tree.load(self.chapter, source, f"<{misconception.name}>", label)
+        if misconception.name not in self._modules:
+            source = patched_source(read_source(self.tree.file(self.chapter)), misconception)
+            label = misconception.name.replace("-", "_")
+            module = self.tree.load(self.chapter, source, f"<{misconception.name}>", label)
+            self._modules[misconception.name] = module
+        return self._modules[misconception.name]
 
 
 def _read(entry: dict, path: Path, text: str) -> Misconception:

@@ -1,11 +1,11 @@
-"""What a check saw: a tree of tensors, numpy arrays, numbers, strings, bytes, bools, None, lists, tuples, dicts.
+"""What a check saw: a tree of tensors, numpy arrays, numbers, strings, bytes, bools, None and containers.
 
-`freeze` copies what a student's code returned into exactly these types. A subclass (a dict that claims to equal
-everything, a tensor with its own `==`) is reduced to the plain data in it; what has no plain data becomes a
-`Foreign`, which equals nothing. Methods of student classes are never called.
+`freeze` copies what a student's code returned into exactly these types. A subclass (a dict that claims to
+equal everything, a tensor with its own `==`) is reduced to the plain data in it; what has no plain data
+becomes a `Foreign`, which equals nothing. Methods of student classes are never called.
 
-`pack` writes a tree as one safetensors file whose only metadata is the tree as tagged JSON; the same tree gives
-the same bytes. `unpack` reads it back and trusts nothing.
+`pack` writes a tree as one safetensors file whose only metadata is the tree as tagged JSON; the same tree
+gives the same bytes. `unpack` reads it back and trusts nothing.
 """
 
 import base64
@@ -23,8 +23,8 @@ MAX_BYTES = 64 << 20
 MAX_INT_BITS = 4096
 
 TENSOR_DTYPES = frozenset(
-    getattr(torch, name)
-    for name in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64".split()
+    {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+    | {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64}
 )
 ARRAY_KINDS = "biuf"
 
@@ -39,7 +39,7 @@ class MalformedObservation(Exception):
 
 @dataclass(frozen=True)
 class Foreign:
-    """In the place of something that is no observation: what it was, in words. Equal to nothing but itself."""
+    """In the place of something that is no observation: what it was, in words."""
 
     what: str
 
@@ -84,7 +84,7 @@ class _Freezer:
             return tuple(self.freeze(item, depth + 1) for item in tuple.__iter__(value))
         if issubclass(kind, dict):
             return self._dict(value, depth)
-        return Foreign(_a(kind))
+        return Foreign(_name(kind))
 
     def _counted(self, value, nbytes: int):
         self.bytes += nbytes
@@ -95,13 +95,13 @@ class _Freezer:
     def _tensor(self, value: Tensor):
         kind = type(value)
         if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
-            return Foreign(_a(kind))
+            return Foreign(_name(kind))
         with torch._C.DisableTorchFunctionSubclass():
             if kind is not Tensor and kind is not nn.Parameter:
                 value = Tensor.as_subclass(value, Tensor)
             plain = Tensor.detach(value)  # unbound: an instance may carry a `detach` of its own
             if type(plain) is not Tensor:
-                return Foreign(_a(kind))
+                return Foreign(_name(kind))
             if plain.layout is not torch.strided:
                 return Foreign("a sparse tensor")
             if plain.is_meta:
@@ -121,27 +121,26 @@ class _Freezer:
 
     def _numpy_scalar(self, value: np.generic, depth: int):
         plain = np.generic.item(value)
-        return Foreign(_a(type(value))) if isinstance(plain, np.generic) else self.freeze(plain, depth + 1)
+        return Foreign(_name(type(value))) if isinstance(plain, np.generic) else self.freeze(plain, depth + 1)
 
-    def _dict(self, value: dict, depth: int):
+    def _dict(self, value: dict, depth: int) -> dict | Foreign:
         frozen = {}
         for key, item in dict.items(value):
-            key = self.freeze(key, depth + 1)
-            if not _can_be_key(key):
-                key = Foreign(f"a key that is {_a(type(key))}")
-            frozen[key] = self.freeze(item, depth + 1)
+            plain = self.freeze(key, depth + 1)
+            if not _can_be_key(plain):
+                return Foreign(f"dict with a key of type {_name(type(key))}")
+            frozen[plain] = self.freeze(item, depth + 1)
         return frozen
 
 
-def _a(kind: type) -> str:
-    name = type.__dict__["__name__"].__get__(kind)[:60]  # a metaclass may claim another name
-    return f"an object of type {name}"
+def _name(kind: type) -> str:
+    return type.__dict__["__name__"].__get__(kind)[:60]  # a metaclass may claim another name
 
 
 def _can_be_key(key) -> bool:
     if isinstance(key, tuple):
         return all(_can_be_key(part) for part in key)
-    return key is None or (type(key) in (str, int, bool, float, bytes, Foreign) and key == key)
+    return key is None or (type(key) in (str, int, bool, float, bytes) and key == key)
 
 
 def foreign_in(tree) -> Foreign | None:
@@ -150,7 +149,7 @@ def foreign_in(tree) -> Foreign | None:
         return tree
     parts = ()
     if isinstance(tree, dict):
-        parts = (*tree.keys(), *tree.values())
+        parts = tree.values()
     elif isinstance(tree, list | tuple):
         parts = tree
     return next((found for part in parts if (found := foreign_in(part)) is not None), None)
@@ -218,7 +217,7 @@ def _to_json(value, tensors: dict[str, Tensor]):
             kind = "tensor" if isinstance(value, Tensor) else "array"
             tensors[name] = value if kind == "tensor" else torch.from_numpy(value)
             return {kind: name}
-    raise ObservationError(f"{_a(type(value))} is no observation; freeze it first")
+    raise ObservationError(f"{_name(type(value))} cannot be packed; freeze it first")
 
 
 class _Reader:

@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why there is no observation: the exception's type and message, and the student's lines, innermost last."""
+    """Why there is no observation: an exception, and the student's lines, innermost last."""
 
     type: str
     message: str
@@ -51,7 +51,8 @@ class Fault:
 class Reply:
     """What came of one run. outcome: "seen", "error", "not started", "timeout" or "forbidden".
 
-    exception is the live one, for a debugger; it never leaves the process.
+    importing: it came of importing the module. exception is the live one, for a debugger; it never leaves the
+    process.
     """
 
     outcome: str
@@ -59,6 +60,7 @@ class Reply:
     fault: Fault | None = None
     use: Use | None = None
     seconds: float = 0.0
+    importing: bool = False
     exception: BaseException | None = None
 
 
@@ -116,7 +118,7 @@ def _reply_to(error: BaseException, is_student_file: Callable[[str], bool], sett
         return Reply("timeout", fault=fault, exception=error)
     if isinstance(error, ObservationError):
         return Reply("error", fault=Fault("what it returned", str(error), lines), exception=error)
-    fault = Fault(exception_name(error), _message(error), lines)
+    fault = Fault(exception_name(error), exception_message(error), lines)
     not_written = isinstance(error, NotImplementedError) and fault.message.endswith(NOT_WRITTEN)
     return Reply("not started" if not_written else "error", fault=fault, exception=error)
 
@@ -135,14 +137,16 @@ def student_lines(error: BaseException, is_student_file: Callable[[str], bool]) 
 
 
 def exception_name(error: BaseException) -> str:
-    """The built-in exception that an error is or comes from, or torch's; never a name that a student made up."""
+    """The built-in or torch's exception that an error is, or comes from; never a student's own name."""
     for kind in type(error).__mro__:
         if getattr(builtins, kind.__name__, None) is kind or kind.__module__.split(".")[0] == "torch":
             return kind.__name__
     return "BaseException"
 
 
-def _message(error: BaseException) -> str:
+def exception_message(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return str(error.msg)  # the line is told already
     try:
         return str(error)[:MAX_MESSAGE]
     except BaseException as other:  # a student's __str__
@@ -151,7 +155,7 @@ def _message(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _clean_state(seed: int):
-    """Every run begins with the same random state, float32 and gradients on, and leaves none of it changed."""
+    """Every run begins with the same random state, float32 and gradients, and leaves none changed."""
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     torch.manual_seed(seed)

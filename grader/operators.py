@@ -9,8 +9,9 @@ A check asks for `operators` by name:
             attention.prefix_mean_matmul(x)
         return {"few calls": operators.total < 20, "matmul": operators.count("matmul", "bmm", "einsum") >= 1}
 
-It counts the calls that the code makes, not the kernels below them, so the numbers are the same on every device
-and with every version of torch. Names are the last part: `x @ y`, `torch.matmul` and `Tensor.matmul` are "matmul".
+It counts the calls that the code makes, not the kernels below them, so the numbers are the same on every
+device and with every version of torch. Names are the last part: `x @ y`, `torch.matmul` and `Tensor.matmul`
+are "matmul".
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """A soft time limit: the code that runs too long is stopped where it is, by an exception of ours.
 
-In the main thread of a POSIX system a timer's signal raises it, which also ends a sleep; elsewhere a watching
-thread does, at the next line of Python. It is raised again and again until it gets out, so that a bare `except`
-in a loop does not keep it. Nothing is stopped while a debugger is at work.
+In the main thread of a POSIX system a timer's signal raises it, which also ends a sleep; elsewhere a
+watching thread does, at the next line of Python. It is raised again and again until it gets out, so that a
+bare `except` in a loop does not keep it. Where a debugger was at work the time no longer counts.
 """
 
 import contextlib
@@ -34,7 +34,9 @@ def _by_signal(seconds: float):
     over = False
 
     def stop(signal_number, frame):
-        if not over and not debugging(frame):
+        nonlocal over
+        over = over or debugging(frame)
+        if not over:
             raise TimeUp
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -44,7 +46,7 @@ def _by_signal(seconds: float):
     finally:
         over = True
         signal.setitimer(signal.ITIMER_REAL, rest, repeat)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -56,8 +58,9 @@ def _by_thread(seconds: float):
         wait = seconds
         while not done.wait(wait):
             wait = REPEAT_SECONDS
-            if not debugging(sys._current_frames().get(watched)):
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watched), ctypes.py_object(TimeUp))
+            if debugging(sys._current_frames().get(watched)):
+                return
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watched), ctypes.py_object(TimeUp))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -65,8 +68,10 @@ def _by_thread(seconds: float):
         yield
     finally:
         done.set()
-        watcher.join()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watched), None)
+        try:
+            watcher.join()
+        except TimeUp:  # one that was under way when the block ended
+            watcher.join()
 
 
 def debugging(frame) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from grader.checks import Check
 from grader.errors import GraderError
 
+BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("__"))
 # what a worker has: the chapters' own imports and Python's library
 IMPORTABLE = frozenset({"torch", "numpy", "regex", "tiktoken", "safetensors"}) | sys.stdlib_module_names
 
@@ -46,7 +47,10 @@ def fingerprint(check: Check) -> str:
     pieces, _ = _closure(_read(check.path), check)
     lines = _read(check.path).lines
     text = "\n".join(
-        line.rstrip() for piece in pieces for line in lines[piece.lineno - 1 : piece.end_lineno] if line.strip()
+        line.rstrip()
+        for piece in pieces
+        for line in lines[piece.lineno - 1 : piece.end_lineno]
+        if line.strip()
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -96,7 +100,7 @@ def _closure(file: _File, check: Check) -> tuple[list[ast.stmt], set[str]]:
     imports, shared, missing = [], [], set()
     while wanted:
         name = wanted.pop(0)
-        if name in seen or hasattr(builtins, name):
+        if name in seen or name in BUILTINS:
             continue
         seen.add(name)
         if name in file.imports and _importable(file.imports[name]):
@@ -125,7 +129,7 @@ def _free_names(statement: ast.stmt) -> set[str]:
 
 
 def _bare(statement: ast.stmt) -> ast.stmt:
-    """A function without its decorators, docstring and annotations' evaluation; other statements as they are."""
+    """A function without its decorators and docstring; other statements as they are."""
     if not isinstance(statement, ast.FunctionDef):
         return statement
     body = statement.body
@@ -136,7 +140,11 @@ def _bare(statement: ast.stmt) -> ast.stmt:
 
 
 def _one_import(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
-    one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], node.level)
+    one = (
+        ast.Import([alias])
+        if isinstance(node, ast.Import)
+        else ast.ImportFrom(node.module, [alias], node.level)
+    )
     return ast.copy_location(one, node)
 
 

@@ -72,7 +72,9 @@ def test_the_shipped_model_predicts_shakespeare(shakespeare_text):
     val_loss = about["notes"]["val_loss"]
     _, val_ids = pieces.ch2.train_val_split(torch.tensor(tokenizer.encode(shakespeare_text)))
     loader = pieces.ch2.create_dataloader(val_ids, 64, 64, stride=64, shuffle=False, drop_last=False)
-    assert pieces.ch6.calc_loss_loader(loader, model, "cpu", num_batches=10) == pytest.approx(val_loss, abs=0.1)
+    assert pieces.ch6.calc_loss_loader(loader, model, "cpu", num_batches=10) == pytest.approx(
+        val_loss, abs=0.1
+    )
     assert val_loss < 1.8
 
 

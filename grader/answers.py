@@ -1,0 +1,143 @@
+"""What the judge knows: what a check yields for the reference, and for each misconception.
+
+Public checks read it from `expected.safetensors` beside them, so that they run without the solutions. Hidden
+checks run the reference, with this round's inputs.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from grader.chapters import Tree
+from grader.checks import Check
+from grader.compare import compare
+from grader.errors import GraderError
+from grader.misconceptions import MisconceivedModules, Misconception
+from grader.observations import MalformedObservation, foreign_in, pack, unpack
+from grader.observe import Reply, Setting, observe
+from grader.seeds import seed_for
+from grader.travel import fingerprint
+
+RECORDING = "expected.safetensors"
+FORMAT = 1
+CANDIDATE_SECONDS = 10.0  # for a misconception on one check; some never end
+
+
+@dataclass(frozen=True)
+class WrongTurn:
+    """A misconception as the student is told of it."""
+
+    name: str
+    exercise: str
+    says: str
+
+
+class Recorded:
+    """Answers from a recording."""
+
+    reference = None
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            tree = unpack(path.read_bytes())
+            if tree["format"] != FORMAT:
+                raise GraderError(f"{path}: recorded in format {tree['format']}; this grader reads {FORMAT}")
+            self.checks: dict = tree["checks"]
+            self.says: dict = tree["misconceptions"]
+        except (MalformedObservation, KeyError, TypeError) as error:
+            raise GraderError(f"{path}: not a recording: {error}") from None
+
+    def expected(self, check: Check):
+        return self._of(check)["expected"]
+
+    def wrong_turns(self, check: Check) -> Iterator[tuple[WrongTurn, object]]:
+        """Each misconception that fails this check, with what it yields."""
+        for name, observation in self._of(check)["misconceptions"].items():
+            yield WrongTurn(name, self.says[name]["exercise"], self.says[name]["says"]), observation
+
+    def is_stale(self, check: Check) -> bool:
+        """Whether the check was changed after it was recorded."""
+        return self._of(check)["fingerprint"] != fingerprint(check)
+
+    def _of(self, check: Check) -> dict:
+        if check.name not in self.checks:
+            raise GraderError(f"{self.path} has nothing recorded for {check.name}; run grader release")
+        return self.checks[check.name]
+
+
+class Live:
+    """Answers from the reference, run now, once a check."""
+
+    def __init__(self, tree: Tree, chapter: str, master: str):
+        self.tree = tree
+        self.chapter = chapter
+        self.master = master
+        self.reference: ModuleType = tree.module(chapter)
+        self.misconceived = MisconceivedModules(tree, chapter)
+        self._expected: dict[str, object] = {}
+
+    def expected(self, check: Check):
+        if check.name not in self._expected:
+            reply = self.reply(check, self.reference)
+            if reply.outcome != "seen":
+                fault = reply.fault
+                raise GraderError(f"the reference fails {check.name}: {fault.type}: {fault.message}")
+            self._expected[check.name] = reply.observation
+        return self._expected[check.name]
+
+    def wrong_turns(self, check: Check) -> Iterator[tuple[WrongTurn, object]]:
+        for misconception in self.misconceived.all:
+            reply = self.misconception_reply(check, misconception)
+            if reply.outcome == "seen" and compare(self.expected(check), reply.observation) is not None:
+                turn = WrongTurn(misconception.name, misconception.exercise, misconception.says)
+                yield turn, reply.observation
+
+    def misconception_reply(self, check: Check, misconception: Misconception) -> Reply:
+        return self.reply(check, self.misconceived.module(misconception), CANDIDATE_SECONDS)
+
+    def is_stale(self, check: Check) -> bool:
+        return False
+
+    def reply(self, check: Check, module: ModuleType, seconds: float | None = None) -> Reply:
+        setting = Setting(
+            seed=seed_for(self.master, self.chapter, check.name),
+            seconds=seconds or check.seconds,
+            other_module=self.tree.module_named,
+        )
+        return observe(check.function, check.parameters, module, setting)
+
+
+def matching(answers: "Recorded | Live", check: Check, seen) -> tuple[WrongTurn, ...]:
+    """The misconceptions that would yield just what was seen; those of the check's own exercise go first."""
+    found = [turn for turn, observation in answers.wrong_turns(check) if compare(observation, seen) is None]
+    own = [turn for turn in found if turn.exercise == check.exercise]
+    return tuple(own or found)
+
+
+def record(checks: list[Check], live: Live) -> bytes:
+    """A recording of what the public checks of a chapter yield, as the bytes of its file."""
+    recorded = {}
+    for check in checks:
+        expected = live.expected(check)
+        if foreign_in(expected) or compare(expected, expected) is not None:
+            raise GraderError(
+                f"{check.where}: what {check.name} sees of the reference holds NaN or no plain data"
+            )
+        turns = {turn.name: observation for turn, observation in live.wrong_turns(check)}
+        recorded[check.name] = {
+            "fingerprint": fingerprint(check),
+            "expected": expected,
+            "misconceptions": {name: seen for name, seen in turns.items() if not foreign_in(seen)},
+        }
+    told = {m.name: {"exercise": m.exercise, "says": m.says} for m in live.misconceived.all}
+    return pack({"format": FORMAT, "checks": recorded, "misconceptions": told})
+
+
+def write_recording(path: Path, data: bytes) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

@@ -1,0 +1,127 @@
+"""Run a chapter's checks against one module, in this process."""
+
+import os.path
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from grader.answers import Live, Recorded
+from grader.chapters import read_source
+from grader.checks import Check
+from grader.forbidden import find_uses
+from grader.observe import Fault, Reply, Setting, exception_message, exception_name, observe, student_lines
+from grader.seeds import seed_for
+from grader.time_limit import TimeUp, time_limit
+from grader.verdicts import Verdict, decide
+
+IMPORT_SECONDS = 20.0
+
+
+class ChapterRun:
+    """One run: verdicts are made when asked for, in the order that `needs` wants, and remembered."""
+
+    def __init__(
+        self,
+        chapter: str,
+        checks: list[Check],
+        file: Path,
+        load: Callable[[], ModuleType],
+        answers: Recorded | Live,
+        *,
+        master: str,
+        other_module: Callable[[str], ModuleType],
+        student_folder: Path | None = None,
+        device: str = "cpu",
+        pass_through: tuple[type[BaseException], ...] = (KeyboardInterrupt,),
+    ):
+        self.chapter = chapter
+        self.checks = {check.name: check for check in checks}
+        self.file = file
+        self.answers = answers
+        self.master = master
+        self.device = device
+        self._load = load
+        self._other_module = other_module
+        self._student_folder = student_folder
+        self._pass_through = pass_through
+        self._module: ModuleType | None = None
+        self._import_reply: Reply | None = None
+        self._verdicts: dict[str, Verdict] = {}
+
+    def verdict(self, name: str) -> Verdict:
+        """The verdict of one check; what it needs is run first, if it was not yet."""
+        if name not in self._verdicts:
+            self._verdicts[name] = self._run(self.checks[name])
+        return self._verdicts[name]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Those of the checks that ran, in the order of their file."""
+        return [self._verdicts[name] for name in self.checks if name in self._verdicts]
+
+    def is_student_file(self, name: str) -> bool:
+        """Whether a traceback's file is the student's: the module, or another one in the student's folder."""
+        path = os.path.realpath(name)
+        if path == os.path.realpath(self.file):
+            return True
+        if self._student_folder is None or os.path.basename(path).startswith("test_"):
+            return False
+        return path.startswith(os.path.join(os.path.realpath(self._student_folder), ""))
+
+    def _run(self, check: Check) -> Verdict:
+        if not self.file.is_file():
+            return Verdict(check, "missing", f"there is no {self.file.name} in {self.file.parent}")
+        if self._import_reply is not None:
+            return Verdict(check, "blocked", f"by {self.file.name}, which cannot be imported")
+        if self._module is None:
+            self._import()
+        if self._import_reply is not None:
+            fault = self._import_reply.fault
+            message = f"{fault.type}: {fault.message}"
+            return Verdict(check, self._import_reply.outcome, message, reply=self._import_reply)
+        for need in check.needs:
+            before = self.verdict(need)
+            if not before.passed:
+                return _blocked(check, before)
+        if not hasattr(self._module, check.exercise):
+            return Verdict(check, "missing", f"{self.file.name} defines no {check.exercise}")
+        uses = find_uses(read_source(self.file), check.exercise, check.forbidden)
+        if uses:
+            return decide(check, Reply("forbidden", use=uses[0]), self.answers, 0)
+        seed = seed_for(self.master, self.chapter, check.name)
+        setting = Setting(
+            seed=seed,
+            device=self.device,
+            seconds=check.seconds,
+            forbidden=check.forbidden,
+            other_module=self._other_module,
+            is_student_file=self.is_student_file,
+            pass_through=self._pass_through,
+        )
+        reply = observe(check.function, check.parameters, self._module, setting)
+        return decide(check, reply, self.answers, seed)
+
+    def _import(self) -> None:
+        try:
+            with time_limit(IMPORT_SECONDS):
+                self._module = self._load()
+        except self._pass_through:
+            raise
+        except TimeUp as error:
+            fault = Fault("TimeUp", "importing it does not end", student_lines(error, self.is_student_file))
+            self._import_reply = Reply("timeout", fault=fault, importing=True, exception=error)
+        except BaseException as error:
+            lines = student_lines(error, self.is_student_file)
+            fault = Fault(exception_name(error), exception_message(error), lines)
+            self._import_reply = Reply("error", fault=fault, importing=True, exception=error)
+
+
+def _blocked(check: Check, before: Verdict) -> Verdict:
+    """Blocked at the root: by the check that failed itself, not by one that it blocked."""
+    if before.outcome == "blocked":
+        return Verdict(check, "blocked", before.message)
+    if before.outcome == "not started" and before.check.exercise == check.exercise:
+        return Verdict(check, "not started", before.message)
+    state = "which is not written yet" if before.outcome == "not started" else "which did not pass"
+    what = before.check.exercise if before.outcome == "not started" else before.check.name
+    return Verdict(check, "blocked", f"by {what}, {state}")

@@ -1,0 +1,78 @@
+"""After a run: points per chapter, and what is next."""
+
+import textwrap
+from pathlib import Path
+
+from grader.chapter_run import ChapterRun
+from grader.course_file import find_course_file, load_course
+from grader.errors import GraderError
+
+WIDTH = 80
+
+
+def chapter_lines(folder: Path, run: ChapterRun) -> list[str]:
+    """A chapter's points, its next exercise, what is not started and what is blocked by what."""
+    states = exercise_states(run)
+    points, problem = _points(folder, run.chapter, states)
+    ran = [name for name in points if states.get(name, "not run") != "not run"]
+    earned = sum(points[name] for name in ran if states.get(name) == "passed")
+    possible = sum(points[name] for name in ran)
+    unit = "points" if problem is None else "exercises"
+    part = "" if len(ran) == len(points) else f" in the {len(ran)} exercises run"
+    line = f"{run.chapter}: {earned} of {possible} {unit}{part}"
+    nexts = [name for name in ran if states.get(name) != "passed"]
+    line += f"; next: {nexts[0]}" if nexts else "; all passed" if ran else ""
+    lines = [line]
+    idle = [name for name in points if states.get(name) == "not started"]
+    if idle:
+        lines += _wrapped(f"  not started: {', '.join(idle)}")
+    for reason, exercises in _blocked(run).items():
+        lines += _wrapped(f"  blocked {reason}: {', '.join(exercises)}")
+    return lines + (_wrapped(f"  {problem}") if problem else [])
+
+
+def _blocked(run: ChapterRun) -> dict[str, list[str]]:
+    """The exercises with blocked checks, by what blocks them."""
+    blocked: dict[str, list[str]] = {}
+    for verdict in run.verdicts:
+        if verdict.outcome == "blocked":
+            exercises = blocked.setdefault(verdict.message, [])
+            exercises += [verdict.check.exercise] * (verdict.check.exercise not in exercises)
+    return blocked
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False)
+
+
+def exercise_states(run: ChapterRun) -> dict[str, str]:
+    """passed when all of an exercise's checks passed, not started when all of those that ran are that."""
+    outcomes: dict[str, list[str]] = {}
+    done = {verdict.check.name: verdict.outcome for verdict in run.verdicts}
+    for check in run.checks.values():
+        outcomes.setdefault(check.exercise, []).append(done.get(check.name, "not run"))
+    return {exercise: _state(seen) for exercise, seen in outcomes.items()}
+
+
+def _state(outcomes: list[str]) -> str:
+    for state in ("passed", "not started"):
+        if all(outcome == state for outcome in outcomes):
+            return state
+    ran = [outcome for outcome in outcomes if outcome != "not run"]
+    return "not run" if len(ran) < len(outcomes) and all(o == "passed" for o in ran) else "failed"
+
+
+def _points(folder: Path, chapter: str, states: dict[str, str]) -> tuple[dict[str, int], str | None]:
+    """Points by exercise from course.toml; without it every exercise counts one, and a line says why."""
+    each = dict.fromkeys(states, 1)
+    file = find_course_file(folder)
+    if file is None:
+        return each, "no course.toml above, so exercises are counted, not points"
+    try:
+        course = load_course(file)
+    except GraderError as error:
+        return each, str(error)
+    if chapter not in course.chapters:
+        return each, f"{file} has no chapter {chapter}"
+    points = course.chapters[chapter].points
+    return {name: points[name] for name in points}, None
