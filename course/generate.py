@@ -52,7 +52,8 @@ def stream(
             logits = pieces.ch7.forward_cached(model, idx[:, known:], cache)[:, -1]  # (1, V)
             known = idx.shape[1]
         else:
-            logits = model(idx[:, -context_length:])[:, -1]
+            window = idx.narrow(1, idx.shape[1] - context_length, context_length)
+            logits = model(window)[:, -1]
         next_id = pieces.ch7.next_token(
             logits, sampling.temperature, sampling.top_k, sampling.top_p, generator
         )  # (1, 1)

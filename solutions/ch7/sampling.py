@@ -323,7 +323,8 @@ def attend_cached(att: MultiHeadAttention, x: Tensor, cache: KVCache, layer: int
 
     Compute queries, keys and values of the new positions only, append the keys and values to the
     cache, and let the new queries look at everything the cache now holds. Query number i of the
-    new ones stands at position start + i: it may look at the positions 0 … start + i.
+    new ones stands at position start + i: it may look at the positions 0 … start + i. Write the
+    attention out, as in chapter 3, without torch's ready-made one.
 
     Args:
         att: the MultiHeadAttention of chapter 3: its W_query, W_key, W_value, out_proj, num_heads
