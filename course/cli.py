@@ -25,21 +25,56 @@ Pieces = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; measured when not given.")]
 
-OVERVIEW = """\
-Build a GPT from nothing, piece by piece. The chapters are in solutions/.
-
-  course generate "ROMEO:"    let a small GPT write; it comes with the course
-  course train                train one yourself, on tiny Shakespeare
-  course train notes.txt      ... or on any text of yours
-  course data                 the texts and vocabularies the course knows
-
-Each command explains itself: course train --help"""
-
 
 @app.callback(invoke_without_command=True)
 def overview(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        print(OVERVIEW)
+        from . import map as course_map
+
+        course_map.show()
+
+
+@app.command()
+def start(folder: Annotated[Path, typer.Argument(help="The folder to make.")]) -> None:
+    """Make a folder of your own with the exercises."""
+    from . import start as starting
+
+    starting.start(folder)
+
+
+@app.command()
+def watch(
+    chapter: Annotated[str | None, typer.Argument(help="ch1 ... [the first that is not finished].")] = None,
+) -> None:
+    """Check the exercise in hand at each save."""
+    from . import watch as watching
+    from .workplace import workplace
+
+    watching.watch(workplace(), chapter)
+
+
+@app.command()
+def hint(
+    exercise: Annotated[str | None, typer.Argument(help="Its name, CausalAttention [the next one].")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All hints at once.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Those that you have seen.")] = False,
+) -> None:
+    """Show the next hint for an exercise."""
+    from . import hints
+    from .workplace import workplace
+
+    hints.hint(workplace(), exercise, everything, again)
+
+
+@app.command()
+def reset(
+    name: Annotated[str, typer.Argument(help="An exercise, CausalAttention, or a chapter, ch3.")],
+) -> None:
+    """Put a stub back; a copy of what was there is kept."""
+    from . import reset as resetting
+    from .workplace import workplace
+
+    resetting.reset(workplace(), name)
 
 
 @app.command()

@@ -46,6 +46,8 @@ TRAINING = {
 }
 GPT2 = {"ch8": ["assign", "split_qkv", "config_from_hf", "params_from_hf", "load_weights_into_gpt"]}
 
+NAMED = 4  # missing pieces that a refusal names
+
 
 class Pieces:
     """A package with the chapters ch1 … ch8; each chapter's module is imported when first asked for.
@@ -75,26 +77,29 @@ class Pieces:
         return module
 
     def require(self, *needs: dict[str, list[str]]) -> None:
-        """Refuse, naming them all in order, when one of the pieces is still the stub."""
+        """Refuse when one of the pieces is still the stub, naming the first ones in the order of work."""
         wanted: dict[str, list[str]] = {}
         for need in needs:
             for chapter, names in need.items():
                 wanted.setdefault(chapter, []).extend(names)
         missing = []
         for chapter in sorted(wanted):
-            unwritten = unwritten_names(getattr(self, chapter))
-            missing += [f"{name} ({chapter})" for name in wanted[chapter] if name in unwritten]
+            unwritten = unwritten_names(Path(getattr(self, chapter).__file__))
+            missing += [(name, chapter) for name in unwritten if name in wanted[chapter]]
         if missing:
-            first = missing[0].split("(")[1].rstrip(")")
+            named = ", ".join(f"{name} ({chapter})" for name, chapter in missing[:NAMED])
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            first, chapter = missing[0]
             raise CourseError(
-                f"these exercises come first: {', '.join(missing)}. Start with: pytest {self.package}/{first}"
+                f"these exercises come first: {named}{more}."
+                f" Start with: pytest {self.package}/{chapter} -k {first}"
             )
 
 
-def unwritten_names(module: ModuleType) -> set[str]:
-    """The functions and classes of a module that still raise NotImplementedError somewhere."""
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    return {
+def unwritten_names(file: Path) -> list[str]:
+    """The functions and classes of a module's file that still raise NotImplementedError, in its order."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return [
         definition.name
         for definition in tree.body
         if isinstance(definition, (ast.FunctionDef, ast.ClassDef))
@@ -102,7 +107,7 @@ def unwritten_names(module: ModuleType) -> set[str]:
             isinstance(node, ast.Raise) and "NotImplementedError" in ast.dump(node)
             for node in ast.walk(definition)
         )
-    }
+    ]
 
 
 def load_pieces(package: str | None = None) -> Pieces:
