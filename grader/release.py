@@ -2,10 +2,10 @@
 
 A solution's body stands between nbgrader's own markers, each alone on its line and indented as the body:
 
-    def causal_mask(size):
+    def double(x):
         '''...'''
         ### BEGIN SOLUTION
-        return torch.full((size, size), float("-inf")).triu(1)
+        return 2 * x
         ### END SOLUTION
 
 In a function the stub raises NotImplementedError in its place, naming what is not written yet. Outside of

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import Self
@@ -12,9 +13,8 @@ import regex
 # signs, each with the one space before it, then whitespace. Nothing is lost: joined, the words are the text.
 GPT2_SPLIT = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
-# How many words a BPETokenizer remembers, and how long one may be: enough to be fast, little memory.
+# How many words a BPETokenizer remembers: enough to be fast, little memory.
 CACHED_WORDS = 50_000
-CACHED_WORD_LENGTH = 100
 
 
 def split_words(text: str) -> list[str]:
@@ -355,7 +355,7 @@ class BPETokenizer:
         longest_first = sorted(special_tokens, key=len, reverse=True)
         special = "|".join(regex.escape(token) for token in longest_first) or "(?!)"  # (?!) never matches
         self.special_split = regex.compile(f"({special})")  # subtle: with (), split keeps what it split at
-        self.cache = {}  # word → its ids
+        self.word_ids = lru_cache(CACHED_WORDS)(self._merge_word)  # remembers the words it has seen
         ### END SOLUTION
 
     @property
@@ -382,14 +382,7 @@ class BPETokenizer:
                 ids.append(self.ids[part.encode("utf-8")])
                 continue
             for word in GPT2_SPLIT.findall(part):
-                word_ids = self.cache.get(word)
-                if word_ids is None:
-                    word_ids = self._merge_word(word)
-                    if len(self.cache) == CACHED_WORDS:
-                        self.cache.clear()
-                    if len(word) <= CACHED_WORD_LENGTH:
-                        self.cache[word] = word_ids
-                ids.extend(word_ids)
+                ids.extend(self.word_ids(word))
         return ids
         ### END SOLUTION
 

@@ -89,7 +89,7 @@ class SlidingWindowDataset(Dataset):
             raise ValueError(f"context_length {context_length} and stride {stride} must be at least 1")
         ids = torch.as_tensor(ids)
         if len(ids) < context_length + 1:
-            raise ValueError(f"a window needs {context_length + 1} ids, but only {len(ids)} came")
+            raise ValueError(f"{len(ids)} ids are too few for a window of {context_length} and its target")
         self.windows = ids.unfold(0, context_length + 1, stride)  # (windows, T + 1), a view
         ### END SOLUTION
 
@@ -182,7 +182,7 @@ def get_batch(
     """
     ### BEGIN SOLUTION
     if len(ids) < context_length + 1:
-        raise ValueError(f"a window needs {context_length + 1} ids, but only {len(ids)} came")
+        raise ValueError(f"{len(ids)} ids are too few for a window of {context_length} and its target")
     starts = torch.randint(len(ids) - context_length, (batch_size, 1), generator=generator)  # (B, 1)
     places = starts + torch.arange(context_length)  # (B, T)
     return ids[places], ids[places + 1]
