@@ -79,24 +79,28 @@ def bigram(cfg: GPTConfig) -> nn.Module:
 
 
 def one_head(cfg: GPTConfig) -> nn.Module:
+    """For the first time a token sees what came before it."""
     return Around(cfg, OneHead(cfg.emb_dim, cfg.emb_dim, cfg.context_length, cfg.drop_rate))
 
 
 def heads(cfg: GPTConfig) -> nn.Module:
+    """As wide as the one head, but cut into n_heads; and, other than in the lecture, mixed from here on."""
     return Around(cfg, several_heads(cfg))
 
 
 def feed_forward(cfg: GPTConfig) -> nn.Module:
+    """First look around, then think about it."""
     return Around(cfg, nn.Sequential(several_heads(cfg), FeedForward(cfg)))
 
 
 def deeper(cfg: GPTConfig) -> nn.Module:
-    """The same pair n_layers times: what the next two rungs are there to make trainable."""
+    """The same pair n_layers times. More layers alone do not help: the next two rungs make them trainable."""
     pairs = [nn.Sequential(several_heads(cfg), FeedForward(cfg)) for _ in range(cfg.n_layers)]
     return Around(cfg, nn.Sequential(*pairs))
 
 
 def residual(cfg: GPTConfig) -> nn.Module:
+    """As many parameters as below, but each layer adds to its input and need not carry it along."""
     pairs = [
         nn.Sequential(Shortcut(several_heads(cfg)), Shortcut(FeedForward(cfg))) for _ in range(cfg.n_layers)
     ]
@@ -171,9 +175,7 @@ def main() -> None:
     # The lecture scales up to 10 million parameters on a GPU; this is what one core does in minutes.
     large = Setting(replace(cfg, context_length=64, emb_dim=128, n_layers=4), batch_size=12)
     if len(val_ids) <= large.cfg.context_length:
-        parser.error(
-            f"corpus {args.text} is too short: its last tenth, {len(val_ids)} characters, is no context"
-        )
+        parser.error(f"corpus {args.text} is too short; give a text of some thousand characters")
 
     print(f"{args.steps:,} steps, lr {args.lr:g}, seed {args.seed}, torch {torch.__version__}")
     print(f"{'rung':22}{'parameters':>11}{'train':>9}{'val':>9}{'drop':>9}{'seconds':>10}")

@@ -43,24 +43,24 @@ def stream(
     eos_id: int | None = None,
 ) -> Iterator[int]:
     """Yield the tokens that follow `ids` as they are chosen: generate_cached, without the waiting."""
-    context_length = model.pos_emb.num_embeddings
-    idx = torch.tensor([ids], device=model.pos_emb.weight.device)  # (1, T)
+    context_length, device = model.pos_emb.num_embeddings, model.pos_emb.weight.device
+    seen = list(ids)
     cache = pieces.ch7.KVCache()
     known = 0  # how many tokens the cache holds
     for _ in range(sampling.max_tokens):
-        if idx.shape[1] <= context_length:
-            logits = pieces.ch7.forward_cached(model, idx[:, known:], cache)[:, -1]  # (1, V)
-            known = idx.shape[1]
+        if len(seen) <= context_length:
+            new = torch.tensor([seen[known:]], device=device)  # (1, T_new)
+            logits = pieces.ch7.forward_cached(model, new, cache)  # (1, T_new, V)
+            known = len(seen)
         else:
-            window = idx.narrow(1, idx.shape[1] - context_length, context_length)
-            logits = model(window)[:, -1]
-        next_id = pieces.ch7.next_token(
-            logits, sampling.temperature, sampling.top_k, sampling.top_p, generator
-        )  # (1, 1)
-        if next_id.item() == eos_id:
+            logits = model(torch.tensor([seen[-context_length:]], device=device))  # (1, T, V)
+        token = pieces.ch7.next_token(
+            logits[:, -1], sampling.temperature, sampling.top_k, sampling.top_p, generator
+        ).item()
+        if token == eos_id:
             return
-        yield next_id.item()
-        idx = torch.cat([idx, next_id], dim=1)
+        yield token
+        seen.append(token)
 
 
 def seeded_generator(device: torch.device, seed: int | None) -> torch.Generator:

@@ -31,6 +31,7 @@ MODEL = {
 SAMPLING = {"ch7": ["next_token", "KVCache", "attend_cached", "forward_cached"]}
 FILTERS = ["apply_temperature", "top_k_filter", "top_p_filter"]
 TRAINING = {
+    "ch1": ["CharTokenizer"],
     "ch2": ["train_val_split", "SlidingWindowDataset", "create_dataloader", "get_batch"],
     "ch5": ["count_parameters", "init_weights", "tie_weights"],
     "ch6": [

@@ -28,6 +28,7 @@ WEIGHT_DECAY = 0.1
 MAX_GRADIENT_NORM = 1.0
 EVAL_ITERS = 20
 FINAL_BATCHES = 400
+GPT2_VOCAB_SIZE = 50257
 SAMPLE = Sampling(max_tokens=200, temperature=0.8, top_k=None, top_p=None)
 
 
@@ -123,12 +124,14 @@ class Training:
         size = named_size(settings.size)
 
         if size.tokenizer == "char":
-            self.tokenizer_description = {"kind": "char", "characters": "".join(sorted(set(text)))}
-            vocab_size = len(self.tokenizer_description["characters"])
+            self.tokenizer = pieces.ch1.CharTokenizer.from_text(text)
+            vocab_size = self.tokenizer.vocab_size
+            characters = self.tokenizer.decode(range(vocab_size))
+            self.tokenizer_description = {"kind": "char", "characters": characters}
         else:
             self.tokenizer_description = {"kind": "gpt2"}
-            vocab_size = 50257
-        self.tokenizer = make_tokenizer(self.tokenizer_description, pieces)
+            self.tokenizer = make_tokenizer(self.tokenizer_description, pieces)
+            vocab_size = GPT2_VOCAB_SIZE
         ids = torch.tensor(self.tokenizer.encode(text))
         self.train_ids, self.val_ids = pieces.ch2.train_val_split(ids)
         if len(self.val_ids) <= size.context_length:

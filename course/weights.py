@@ -8,6 +8,7 @@ pytorch_model.bin, whole or in shards) or OpenAI's (hparams.json with a TensorFl
 import dataclasses
 import json
 import zipfile
+from itertools import filterfalse
 from pathlib import Path
 
 import torch
@@ -167,7 +168,7 @@ def load_gpt2_tokenizer(source: str | Path, pieces):
     path, encoder, pairs, special_tokens = found
     byte_of = {character: byte for byte, character in character_of_byte().items()}
     try:
-        plain = [token for token in encoder if token not in special_tokens]
+        plain = filterfalse(set(special_tokens).__contains__, encoder)
         written = {token: bytes(byte_of[character] for character in token) for token in plain}
         merges = [(written[left], written[right]) for left, right in pairs]
         vocab = {int(encoder[token]): as_bytes for token, as_bytes in written.items()}

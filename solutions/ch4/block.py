@@ -188,7 +188,7 @@ class FeedForward(nn.Module):
         >>> feed_forward = FeedForward(cfg)
         >>> feed_forward(torch.zeros(2, 4, 6)).shape
         torch.Size([2, 4, 6])
-        >>> sum(p.numel() for p in feed_forward.parameters())  # 6·24 + 24 + 24·6 + 6
+        >>> nn.utils.parameters_to_vector(feed_forward.parameters()).numel()  # 6·24 + 24 + 24·6 + 6
         318
 
     Source: Vaswani et al. (2017), section 3.3; with GELU since GPT (2018).
@@ -295,7 +295,7 @@ class TransformerBlock(nn.Module):
         >>> block = TransformerBlock(cfg)
         >>> block(torch.zeros(2, 4, 6)).shape
         torch.Size([2, 4, 6])
-        >>> sum(p.numel() for p in block.parameters())  # 3·36 + 42, 318, 2·12
+        >>> nn.utils.parameters_to_vector(block.parameters()).numel()  # 3·36 + 42, 318, 2·12
         492
 
     Source: Radford et al., "Language models are unsupervised multitask learners" (2019).

@@ -118,7 +118,7 @@ def shared_tensors_count_once(model):
     parts.register_buffer("mask", torch.empty(1024, 1024, device="meta"))
     parts.out_head = nn.Linear(768, 50257, bias=False, device="meta")
     untied = model.count_parameters(parts)
-    parts.out_head.weight = parts.tok_emb.weight
+    parts.out_head.register_parameter("weight", parts.tok_emb.weight)
     return {"untied": untied, "tied": model.count_parameters(parts)}
 
 

@@ -138,6 +138,15 @@ def characters_there_and_back(tokenizer, draw):
 
 
 @check("CharTokenizer")
+def hundreds_of_characters(tokenizer, draw):
+    """A script of 400 characters makes a vocabulary as an alphabet does."""
+    characters = "".join(chr(0x4E00 + i) for i in draw.permutation(400).tolist())
+    chars = tokenizer.CharTokenizer(characters)
+    text = draw.text(60, characters)
+    return [chars.vocab_size, chars.encode(text), chars.decode(chars.encode(text)) == text]
+
+
+@check("CharTokenizer")
 def an_unknown_character_and_its_place(tokenizer, draw):
     """The first unknown character is a ValueError whose message names it and its position."""
     place = draw.integer(1234, 5678)
@@ -236,6 +245,14 @@ def a_new_id_that_is_there_already(tokenizer, draw):
 
 
 @check("merge")
+def large_ids_in_a_long_list(tokenizer, draw):
+    """Equal ids are equal numbers, be they 3 or 3,000, and a list may have hundreds of them."""
+    first, second, _ = (3000 + draw.permutation(3)).tolist()
+    ids = [*draw.integers(3000, 3003, 400).tolist(), first]
+    return tokenizer.merge(ids, (first, second), 4000)
+
+
+@check("merge")
 def merging_makes_a_new_list(tokenizer, draw):
     """What was given stays as it was, a tuple is as good as a list, and calls are independent."""
     ids = draw.integers(0, 2, 30).tolist()
@@ -280,6 +297,14 @@ def ties_of_single_bytes(tokenizer, draw):
     """When all pairs occur once, they are merged from the greatest to the smallest."""
     letters = "".join("abcdefghijklmnopqrstuvwx"[i] for i in draw.permutation(24).tolist())
     return tokenizer.train_bpe("\n".join(letters[i : i + 2] for i in range(0, 24, 2)), 280)[1]
+
+
+@check("train_bpe")
+def ties_of_frequent_pairs(tokenizer, draw):
+    """Of pairs that all occur 300 times the greatest goes first, as of rare ones."""
+    a, b, c, d, e, f = sorted("abcdefghijklmnopqrstuvwxyz"[i] for i in draw.permutation(26)[:6].tolist())
+    text = 300 * f" {a}{b}" + 300 * f" {c}{d}" + 300 * f" {e}{f}"
+    return tokenizer.train_bpe(text, 256 + 3)[1]
 
 
 @check("train_bpe")
@@ -371,6 +396,15 @@ def no_room_for_merges(tokenizer, draw):
     ]
     names_both = all(part in said[0][1] for part in (str(255 + len(special)), str(len(special))))
     return [vocab, merges, [kind for kind, _ in said], names_both]
+
+
+@check("train_bpe")
+def room_for_hundreds_of_special_tokens(tokenizer, draw):
+    """Each of 300 special tokens needs an id beside the 256 bytes; with fewer ids there is a ValueError."""
+    special = [f"<{i}>" for i in draw.permutation(300).tolist()]
+    vocab, merges = tokenizer.train_bpe("ab ab abc", 256 + 2 + 300, special)
+    kind, _ = error_of(tokenizer.train_bpe, "ab ab abc", 256 + 299, special)
+    return [vocab, merges, kind]
 
 
 @check("train_bpe")

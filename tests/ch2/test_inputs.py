@@ -487,6 +487,13 @@ def how_many_answers(inputs, draw):
 
 
 @check("analogy")
+def no_word_is_left(inputs, draw):
+    """Where all words are in the question, there is no answer; not where there is only one word, either."""
+    alone = inputs.analogy(["a"], draw.normal(1, 3), ["a"], [])
+    return [alone, inputs.analogy(["a", "b"], draw.normal(2, 3), ["a"], ["b"], topn=2)]
+
+
+@check("analogy")
 def the_form_of_an_answer(inputs, draw):
     """A list of (word, float): the word as it stands in words, its cosine as a plain number."""
     vectors = draw.tensor([[2.0, 0.0], [0.0, 3.0], [5.0, 5.0], [-1.0, 0.5]])

@@ -690,18 +690,6 @@ def a_circle_is_learned(training, draw):
     return {"losses": list(losses), "scores": model.scores}
 
 
-@a_circle_is_learned.accept
-def _(seen, draw):
-    circle = draw.permutation(6).cpu()
-    log_probs = seen["scores"].log_softmax(dim=-1)
-    loss = -log_probs[circle, circle.roll(-1)].mean().item()
-    if loss > 0.1:
-        return f"After 60 steps the loss of the next token is {loss:.2f}; it should be below 0.1."
-    first, last = seen["losses"]
-    if not last < 0.1 < 1.0 < first < 1.8:  # ln 6 = 1.79 before the first step
-        return "The losses should fall from less than ln 6 after the first step to below 0.1."
-
-
 # save_checkpoint
 
 
@@ -920,9 +908,17 @@ def programs_are_refused(training, draw, folder):
 
 @check("load_checkpoint")
 def another_number_of_threads(training, draw, folder):
-    """Going on with another number of threads is warned of, with the same number it is not."""
+    """Going on with more threads or with fewer is warned of, with as many it is not."""
     model = draw.fill(Noisy())
     optimizer = Momentum(model.parameters(), lr=0.5)
     training.save_checkpoint(folder / "run.pt", model, optimizer, step=1)
     warned = warned_with_threads(training, folder / "run.pt", model, optimizer)
-    return {"warned": warned, "model": dict(model.state_dict())}
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        training.save_checkpoint(folder / "more.pt", model, optimizer, step=1)
+    finally:
+        torch.set_num_threads(threads)
+    with_more = warned_with_threads(training, folder / "more.pt", model, optimizer)
+    return {"warned": warned, "saved with one more": with_more, "model": dict(model.state_dict())}
