@@ -38,7 +38,6 @@ from grader.errors import GraderError
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENTS = Path(__file__).with_name("equivalent_mutants.toml")
 KEYS = {"chapter", "within", "line", "becomes", "because"}
-MASTER = "mutation"  # of the hidden checks' inputs: who survives once survives again
 MEMORY = 4 * 2**30  # bytes for a mutant
 SPARE_SECONDS = 2.0  # beside 20 times what the solution needs for a check
 MUTANT_SECONDS = 120.0  # after that even code that no signal interrupts is ended
@@ -90,9 +89,9 @@ def _keys(entry: dict) -> list[tuple[str, ...]]:
     return [tuple("".join(text.split()) for text in (*place, becomes)) for becomes in entry["becomes"]]
 
 
-def prepare(chapter: ChapterFolders) -> Answers:
+def prepare(chapter: ChapterFolders, master: str) -> Answers:
     """Run the solution, which has to pass, and give each check a time limit of its own."""
-    answers = Answers(chapter.tree, chapter.name, MASTER)
+    answers = Answers(chapter.tree, chapter.name, master)
     for check in chapter.hidden_checks:
         start = time.perf_counter()
         answers.expected(check)
@@ -104,14 +103,14 @@ def prepare(chapter: ChapterFolders) -> Answers:
 
 
 def first_failure(chapter: ChapterFolders, answers: Answers, mutant: Mutant) -> str | None:
-    """The outcome of the first hidden check that does not pass; those of the mutant's own exercise go first."""
+    """The outcome of the first hidden check that does not pass; the mutant's own exercise goes first."""
     run = ChapterRun(
         chapter.name,
         chapter.hidden_checks,
         chapter.module_file,
         lambda: chapter.tree.load(chapter.name, mutant.source, str(chapter.module_file), "mutant"),
         answers,
-        master=MASTER,
+        master=answers.master,
         other_module=chapter.tree.module_named,
     )
     for check in sorted(chapter.hidden_checks, key=lambda check: check.exercise != mutant.exercise):
@@ -146,9 +145,9 @@ def run_apart(chapter: ChapterFolders, answers: Answers, mutant: Mutant) -> str 
         process.join()
 
 
-def failures_of(chapter: ChapterFolders, mutants: list[Mutant], jobs: int) -> list[str | None]:
+def failures_of(chapter: ChapterFolders, mutants: list[Mutant], master: str, jobs: int) -> list[str | None]:
     """What became of each mutant, with the progress on the way."""
-    answers = prepare(chapter)
+    answers = prepare(chapter, master)
     start, failures = time.perf_counter(), []
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -176,13 +175,16 @@ def main() -> None:
     folder = CourseFolder(ROOT)
     parser = argparse.ArgumentParser(description="Mutants of the solutions against the hidden checks.")
     parser.add_argument("--chapter", action="append", choices=folder.chapters, help="one, or several times")
+    parser.add_argument(
+        "--master", default="mutation", help="of the checks' inputs; another one tells who was killed by luck"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="mutants that run at the same time")
     args = parser.parse_args()
     torch.set_num_threads(1)  # children of fork must not inherit a pool of threads
     equivalents = Equivalents.read(EQUIVALENTS)
 
     libraries = ", ".join(f"{name} {version(name)}" for name in ("cosmic_ray", "parso", "torch"))
-    print(f"{libraries}, Python {sys.version.split()[0]}, checks' inputs {MASTER!r}")
+    print(f"{libraries}, Python {sys.version.split()[0]}, master {args.master!r}")
     print(f"{'':<8}{'killed/total':>14}{'score':>9}{'equivalent':>12}{'score':>9}")
     start, here = time.perf_counter(), Path.cwd()
     totals, survivors, unexplained, outcomes = [], {}, [], Counter()
@@ -193,7 +195,7 @@ def main() -> None:
             chapter = folder.chapter(name)
             file = chapter.relative(chapter.module_file)
             mutants = make_mutants(chapter.source, file)
-            failures = failures_of(chapter, mutants, args.jobs)
+            failures = failures_of(chapter, mutants, args.master, args.jobs)
             outcomes.update(failures)
             pairs = zip(mutants, failures, strict=True)
             alive = survivors[name] = [mutant for mutant, failure in pairs if failure is None]

@@ -28,6 +28,7 @@ from grader.verdicts import decide
 
 HANDED_OUT = ("course", "grader", "course.toml", "constraints.txt", "LICENSE")
 README = "grader/hand_out_readme.md"  # becomes the hand-out's README.md
+SPARE_STUBS = "course/stubs"  # what `course reset` puts back, since students write into exercises/ itself
 PACKAGES = ("course", "grader", EXERCISES)
 NOT_FOR_STUDENTS = ("[project.optional-dependencies", "[tool.ruff")  # tables of pyproject.toml
 A_DATE = (1980, 1, 1, 0, 0, 0)  # the same for every file of a zip, so that equal contents are equal bytes
@@ -119,6 +120,8 @@ def hand_out_texts(folder: CourseFolder, reveal: Iterable[str] = ()) -> dict[str
     for name in folder.course.chapters:
         chapter = folder.chapter(name)
         texts = chapter_texts(chapter)
+        stub = texts[chapter.module_file.name]
+        files[f"{SPARE_STUBS}/{name}/{chapter.module_file.name}"] = stub.encode()
         if name in reveal:
             texts[chapter.module_file.name] = without_markers(chapter)
         files |= {f"{EXERCISES}/{name}/{file}": text.encode() for file, text in texts.items()}

@@ -158,7 +158,10 @@ def _clean_state(seed: int):
     """Every run begins with the same random state, float32 and gradients, and leaves none changed."""
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
-    torch.manual_seed(seed)
+    # torch.manual_seed queues a stack trace for a CUDA that is not initialised: half a small check's time
+    if torch.cuda.is_initialized():
+        torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     random.seed(seed)
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed(seed % 2**32)

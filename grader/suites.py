@@ -140,9 +140,9 @@ class Remembered(Live):
         return super().expected(check)
 
     def misconception_reply(self, check: Check, misconception: Misconception) -> Reply:
-        self.expected(check)
+        expected = self.expected(check)
         if misconception.exercise not in self._entered[check.name]:
-            return Reply("not run")
+            return Reply("seen", observation=expected)
         key = check.name, misconception.name
         if key not in self._replies:
             self._replies[key] = super().misconception_reply(check, misconception)

@@ -324,11 +324,12 @@ def the_ids_of_gpt2(tokenizer):
 @check("BPETokenizer", needs="merges_are_replayed")
 def special_tokens_stay_whole(tokenizer):
     """A special token is one id wherever it stands, and the longest wins; not named, it is ordinary text."""
-    special = ["<a>", "<a>b", "the"]
+    special = ["<a>", "<a>b", "the", "<|end|>"]
     vocab = vocabulary(CAT_MERGES, special)
     bpe = tokenizer.BPETokenizer(vocab, CAT_MERGES, special)
     unnamed = tokenizer.BPETokenizer(vocab, CAT_MERGES)
-    return [bpe.encode("at<a><a>bat"), bpe.encode("lathe"), bpe.encode("<a>"), unnamed.encode("<a>b")]
+    texts = ["at<a><a>bat", "lathe", "<a>", "a|b<|end|>"]
+    return [*(bpe.encode(text) for text in texts), unnamed.encode("<a>b")]
 
 
 @check("BPETokenizer", needs="merges_are_replayed")

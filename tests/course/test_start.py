@@ -119,7 +119,7 @@ def test_training_names_the_exercises_to_do_first(my_gpt, refused):
             stub.parent.mkdir(parents=True, exist_ok=True)
             stub.write_text(make_stub(solution.read_text(encoding="utf-8"), solution.name), encoding="utf-8")
     said = refused("train", "--pieces", "exercises")
-    assert "these exercises come first: train_val_split (ch2), SlidingWindowDataset (ch2)" in said
+    assert "these exercises come first: CharTokenizer (ch1), train_val_split (ch2), SlidingWindow" in said
     assert said.endswith("Start with: pytest exercises/ch2 -k train_val_split\n")
 
     shutil.copy(SOLUTIONS / "ch2/inputs.py", my_gpt / "exercises/ch2/inputs.py")

@@ -253,6 +253,7 @@ def test_nothing_comes_along_by_being_there(toy):
         "course.toml",
         "course/__init__.py",
         "course/hints/ch1.toml",
+        "course/stubs/ch1/sums.py",
         "exercises/__init__.py",
         "exercises/ch1/__init__.py",
         "exercises/ch1/expected.safetensors",

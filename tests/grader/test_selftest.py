@@ -72,7 +72,7 @@ PLANTED = [
     (HIDDEN, ', forbidden="F.layer_norm"', "", "library", "one-liner passes every hidden check"),
     (PUBLIC, "400 <", "900 <", "solved", "public, inputs 'public': fair (coin): wrong"),
     (PUBLIC, "400 <", "900 <", "solved", "70 of 100 points"),
-    ("tests/ch1/another_way.py", "numel()", "numel() * 2", "again", "hidden, inputs 'a third': mean_and"),
+    ("tests/ch1/another_way.py", "numel()", "numel() * 2", "again", "inputs 'other inputs': mean_and"),
     (HIDDEN, "draw.normal(6)", "draw.tensor([1.0, -1.0])", "turns", "not-centred (standardise) passes every"),
     (TURNS, '"dim=0"', '"dim=1"', "turns", "wrong-axis (Mixer) passes every public check"),
     (PUBLIC, "400 < seen.sum() < 600", "0 <= seen.sum()", "made-up", "public fair accepts zeros"),
