@@ -9,11 +9,12 @@ the run is here and the modules are loaded anew; whoever asks ends the process i
     <- {"run": 1, "pid": 4711}                              with fork: the child's
     <- {"run": 1, "check": "mask_values", "exercise": "causal_mask", "seconds": 10, "states": {...}}
     <- {"run": 1, "first": {"exercise": ..., "outcome": ..., "text": ...}, "states": {...}}
-    <- {"run": 1, "states": {...}, "sure": true}            sure: it would come out so again
+    <- {"run": 1, "states": {...}, "passing": {"Attention": [2, 3]}, "sure": true}
     <- {"run": 1, "over": "done"}
     <- {"pid": 4711, "over": "crashed Python (SIGSEGV)"}    with fork: how the child ended
 
-A "check" comes before each is run; "first" is the first that did not pass.
+A "check" comes before each is run; "first" is the first that did not pass. At the end come how many checks of
+each exercise pass, of how many, and whether it is sure: it would come out so again.
 """
 
 import argparse
@@ -29,22 +30,24 @@ import os
 import signal
 import sys
 import textwrap
+import warnings
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import torch
 
-from grader.answers import RECORDING, Recorded
+from grader.answers import Recorded
 from grader.chapter_run import ChapterRun
-from grader.chapters import Tree
+from grader.chapters import RECORDING, Tree, read_source
 from grader.checks import Check, checks_of
 from grader.errors import GraderError
 from grader.failure_text import failure_text
 from grader.observations import pack, unpack
 from grader.observe import Setting, observe
 from grader.seeds import PUBLIC
-from grader.summary import exercise_states
+from grader.summary import exercise_states, still_to_write
 from grader.verdicts import Verdict
 
 from .checker import how_it_ended
@@ -52,6 +55,8 @@ from .screen import WIDTH
 
 NO_MORE = 75  # the exit code of a child that is not asked for anything any more
 PRINTED, PRINTED_LINES = 2000, 12  # characters and lines kept of what a check's code printed
+WARNINGS = 3
+NOT_OF_THE_STUDENT = ("not started", "blocked", "grader fault")  # outcomes that say nothing of their code
 UNSURE = ("timeout", "memory", "grader fault")  # outcomes that another time may bring another
 
 
@@ -149,9 +154,7 @@ def _run_checks(run: ChapterRun, checks: list[Check], wanted: list[str], plain: 
         return {name: state for name, state in exercise_states(run).items() if name in wanted}
 
     def show(verdict: Verdict, printed: str) -> None:
-        text = _text(run, verdict, plain)
-        if printed:
-            text += f"\n\nIt printed:\n\n{printed}"
+        text = _text(run, verdict, plain) + printed
         first = {"exercise": verdict.check.exercise, "outcome": verdict.outcome, "text": text}
         first["importing"] = verdict.reply is not None and verdict.reply.importing
         tell(first=first, states=states())
@@ -169,14 +172,21 @@ def _run_checks(run: ChapterRun, checks: list[Check], wanted: list[str], plain: 
             verdict = next((v for v in run.verdicts if v.outcome not in ("passed", "blocked")), verdict)
         if verdict.passed or shown:
             continue
-        if verdict.outcome in ("not started", "blocked"):  # what was begun is of more interest
-            waiting = waiting or verdict
+        if verdict.outcome in NOT_OF_THE_STUDENT:  # what was begun is of more interest
+            if waiting is None or waiting.outcome == "grader fault":
+                waiting = verdict
         else:
             show(verdict, printed.end())
             shown = True
     if waiting and not shown:
         show(waiting, "")
-    tell(states=states(), sure=not any(verdict.outcome in UNSURE for verdict in run.verdicts))
+    of = Counter(check.exercise for check in checks if not check.assembled)  # those that points depend on
+    passed = Counter(v.check.exercise for v in run.verdicts if v.passed and not v.check.assembled)
+    tell(
+        states=states(),
+        passing={name: [passed[name], of[name]] for name in of},
+        sure=not any(verdict.outcome in UNSURE for verdict in run.verdicts),
+    )
 
 
 def _chapter_run(folder: Path) -> ChapterRun:
@@ -209,10 +219,11 @@ def _chapter_run(folder: Path) -> ChapterRun:
 
 
 class _Tail(io.TextIOBase):
-    """Keeps the end of what is written to it: a loop may print for ten seconds."""
+    """Keeps the end of what is written to it: a loop may print for ten seconds. And what was warned of."""
 
     def __init__(self):
         self.text = ""
+        self.warned: list[warnings.WarningMessage] = []
 
     def writable(self) -> bool:
         return True
@@ -222,15 +233,24 @@ class _Tail(io.TextIOBase):
         return len(text)
 
     def end(self) -> str:
-        """The last lines of what was printed."""
+        """The last lines of what was printed, and the warnings."""
         lines = self.text[-PRINTED:].strip("\n").splitlines()[-PRINTED_LINES:]
-        return "\n".join(f"  {line[: WIDTH - 2]}" for line in lines)
+        cut = [line if len(line) <= WIDTH - 2 else line[: WIDTH - 3] + "…" for line in lines]
+        printed = "".join(f"\n  {line}" for line in cut)
+        told = [f"{one.category.__name__}: {str(one.message).partition(chr(10))[0]}" for one in self.warned]
+        warned = "".join(f"\n{_wrap(line)}" for line in dict.fromkeys(told[:WARNINGS]))
+        parts = (("It printed", printed), ("It warned", warned))
+        return "".join(f"\n\n{head}:\n{text}" for head, text in parts if text)
 
 
 @contextlib.contextmanager
 def _printed():
     tail = _Tail()
-    with contextlib.redirect_stdout(tail), contextlib.redirect_stderr(tail):
+    with (
+        contextlib.redirect_stdout(tail),
+        contextlib.redirect_stderr(tail),
+        warnings.catch_warnings(record=True, action="default") as tail.warned,
+    ):
         yield tail
 
 
@@ -253,7 +273,8 @@ def _not_started(run: ChapterRun, exercise: str, unwritten: str) -> str:
     if place is not None:
         where += f", line {place.lineno}"
         assignment = " ".join((ast.get_docstring(place) or "").split("\n\n")[0].split())
-    part = f"; still to write: {unwritten}" if unwritten != exercise else ""
+    parts = still_to_write(read_source(run.file), exercise) if unwritten != exercise else []
+    part = f"; to write: {', '.join(name.removeprefix(f'{exercise}.') for name in parts)}" if parts else ""
     looks = [_wrap(check.says, "- ") for check in run.checks.values() if check.exercise == exercise]
     return "\n\n".join(
         [

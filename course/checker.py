@@ -34,6 +34,7 @@ class Run:
     check: str | None = None
     exercise: str | None = None
     states: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, list[int]] = field(default_factory=dict)
     first: dict | None = None
     problem: str | None = None
     sure: bool = False
@@ -91,7 +92,7 @@ class Checker:
             return None
         if number != run.number and (run.pid is None or message.get("pid") != run.pid):
             return None
-        for name in ("pid", "check", "exercise", "states", "first", "problem", "sure", "over"):
+        for name in ("pid", "check", "exercise", "states", "passing", "first", "problem", "sure", "over"):
             if name in message:
                 setattr(run, name, message[name])
         if "check" in message:

@@ -10,6 +10,7 @@ import typer
 
 from .data_command import data_app
 from .errors import CourseError
+from .screen import complain
 
 app = typer.Typer(
     add_completion=False,
@@ -20,7 +21,11 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Pieces = Annotated[
-    str | None, typer.Option("--pieces", help="Package of the pieces: exercises, solutions or any other.")
+    str | None,
+    typer.Option(
+        "--pieces",
+        help="Package of the pieces; exercises is yours [the course's own where it has them, else yours].",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; measured when not given.")]
@@ -44,7 +49,9 @@ def start(folder: Annotated[Path, typer.Argument(help="The folder to make.")]) -
 
 @app.command()
 def watch(
-    chapter: Annotated[str | None, typer.Argument(help="ch1 ... [the first that is not finished].")] = None,
+    chapter: Annotated[
+        str | None, typer.Argument(help="One to stay with, ch3 [whichever is not finished, in order].")
+    ] = None,
 ) -> None:
     """Check the exercise in hand at each save."""
     from . import watch as watching
@@ -55,7 +62,9 @@ def watch(
 
 @app.command()
 def hint(
-    exercise: Annotated[str | None, typer.Argument(help="Its name, CausalAttention [the next one].")] = None,
+    exercise: Annotated[
+        str | None, typer.Argument(help="MultiHeadAttention, or just multi [the next].")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All hints at once.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Those that you have seen.")] = False,
 ) -> None:
@@ -68,13 +77,24 @@ def hint(
 
 @app.command()
 def reset(
-    name: Annotated[str, typer.Argument(help="An exercise, CausalAttention, or a chapter, ch3.")],
+    name: Annotated[
+        str, typer.Argument(help="An exercise, MultiHeadAttention or just multi, or a chapter, ch3.")
+    ],
 ) -> None:
     """Put a stub back; a copy of what was there is kept."""
     from . import reset as resetting
     from .workplace import workplace
 
     resetting.reset(workplace(), name)
+
+
+@app.command()
+def update() -> None:
+    """Bring in a newer course's checks; your code stays."""
+    from . import update as updating
+    from .workplace import workplace
+
+    updating.update(workplace())
 
 
 @app.command()
@@ -136,7 +156,10 @@ def generate(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Continue a prompt, with the small model that the course ships unless told otherwise."""
+    """Continue a prompt.
+
+    It takes the small model that comes with the course, unless --run or --weights names another.
+    """
     from . import generate as generating  # late: it imports torch
 
     sampling = generating.Sampling(max_tokens, temperature, top_k, top_p)
@@ -149,12 +172,12 @@ def main() -> None:
     try:
         app()
     except CourseError as error:
-        print(f"course: {error}", file=sys.stderr)
+        complain(f"course: {error}")
         sys.exit(2)
     except NotImplementedError as error:
         frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
         where = f"{frame.f_globals.get('__name__')}: {frame.f_code.co_qualname}"
-        print(f"course: {where} is not written yet: do it first", file=sys.stderr)
+        complain(f"course: {where} is not written yet: do it first")
         sys.exit(2)
 
 

@@ -15,17 +15,20 @@ from pathlib import Path
 
 from .errors import CourseError
 from .progress import all_states, next_exercise, state_file
-from .screen import WIDTH, say
+from .screen import WIDTH, say, showable
 from .whole_file import write_whole
-from .workplace import Workplace
+from .workplace import Workplace, named
 
 HINTS = Path(__file__).with_name("hints")
 
 
-def hint(place: Workplace, exercise: str | None, everything: bool, again: bool) -> None:
-    """The next hint of an exercise, or of the one that is next in the course."""
-    exercise = exercise or _next_exercise(place)
-    levels = levels_of(place.chapter_with(exercise).name, exercise)
+def hint(place: Workplace, typed: str | None, everything: bool, again: bool) -> None:
+    """The next hint of an exercise, or of the one that is next in the course.
+
+    typed: the exercise's name, or how it begins.
+    """
+    exercise = named(typed, place.exercise_names, "exercise") if typed else _next_exercise(place)
+    levels = levels_of(place.exercise_names[exercise].name, exercise)
     shown = _shown(place)
     before = min(shown.get(exercise, 0), len(levels))
     after = len(levels) if everything else before if again and before else before + 1
@@ -61,7 +64,8 @@ def levels_of(chapter: str, exercise: str) -> list[str]:
 def _text(exercise: str, number: int, levels: list[str]) -> str:
     """One hint, filled to the screen's width, its numbered steps on lines of their own."""
     head = f"{exercise}, hint {number + 1} of {len(levels)}:"
-    lines = re.sub(r"(?<=[.:;)]) (?=\d\. )", "\n", levels[number].strip()).splitlines()
+    hint = showable(levels[number].strip())
+    lines = re.sub(r"(?<=[.:;)]) (?=\d\. )", "\n", hint).splitlines()
     filled = (
         textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="  " + _hanging(line))
         for line in lines

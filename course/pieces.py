@@ -4,11 +4,14 @@ import ast
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from .errors import CourseError
+from .screen import shown
+from .workplace import EXERCISES, find_workplace
 
 MODULES = {
     "ch1": "tokenizer",
@@ -47,6 +50,8 @@ TRAINING = {
 }
 GPT2 = {"ch8": ["assign", "split_qkv", "config_from_hf", "params_from_hf", "load_weights_into_gpt"]}
 
+REFERENCE = "solutions"
+LACKING = re.compile(r"cannot import name '(\w+)'")
 NAMED = 4  # missing pieces that a refusal names
 
 
@@ -72,8 +77,16 @@ class Pieces:
             raise CourseError(
                 f"there is no module {name}: --pieces takes a package with ch1 to ch8"
             ) from None
+        except ImportError as error:
+            lacking = LACKING.match(str(error))
+            if lacking is None or not (error.name or "").startswith(self.package):
+                raise
+            raise CourseError(
+                f"{shown(error.path)} has no {lacking[1]}, which {chapter} needs:"
+                f" course reset {lacking[1]} puts its stub there"
+            ) from None
         except SyntaxError as error:
-            raise CourseError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+            raise CourseError(f"{shown(error.filename)}, line {error.lineno}: {error.msg}") from None
         setattr(self, chapter, module)
         return module
 
@@ -85,21 +98,29 @@ class Pieces:
                 wanted.setdefault(chapter, []).extend(names)
         missing = []
         for chapter in sorted(wanted):
-            unwritten = unwritten_names(Path(getattr(self, chapter).__file__))
+            module = getattr(self, chapter)
+            unwritten = unwritten_names(Path(module.__file__))
+            unwritten += [name for name in wanted[chapter] if not hasattr(module, name)]
             missing += [(name, chapter) for name in unwritten if name in wanted[chapter]]
         if missing:
             named = ", ".join(f"{name} ({chapter})" for name, chapter in missing[:NAMED])
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-            first, chapter = missing[0]
+            more = f" and {len(missing) - NAMED} more, up to {missing[-1][1]}" if len(missing) > NAMED else ""
             raise CourseError(
-                f"these exercises come first: {named}{more}."
-                f" Start with: pytest {self.package}/{chapter} -k {first}"
+                f"these exercises come first: {named}{more}. Start with: {self._first_step(*missing[0])}"
             )
+
+    def _first_step(self, exercise: str, chapter: str) -> str:
+        """What to type to get on: where the package is only installed, nobody is to write into it."""
+        folder = Path(getattr(self, chapter).__file__).resolve().parent
+        place = find_workplace()
+        if self.package == EXERCISES and (place is None or not folder.is_relative_to(place.exercises)):
+            return "course start my-gpt, which makes a folder to write them in"
+        return f"pytest {shown(folder)} -k {exercise}"
 
 
 def unwritten_names(file: Path) -> list[str]:
     """The functions and classes of a module's file that still raise NotImplementedError, in its order."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = ast.parse(file.read_bytes())  # bytes may begin with a byte order mark
     return [
         definition.name
         for definition in tree.body
@@ -114,12 +135,28 @@ def unwritten_names(file: Path) -> list[str]:
 def load_pieces(package: str | None = None) -> Pieces:
     """The named package, or by default the reference where it is at hand, and else the exercises.
 
-    Packages in the current folder come before installed ones: a student works there.
+    Packages of the student's folder, and of the current one, come before installed ones.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    if package is None:
-        package = "solutions" if importlib.util.find_spec("solutions") else "exercises"
-    if importlib.util.find_spec(package) is None:
-        raise CourseError(f"there is no package {package} here: run the command in the course's folder")
-    return Pieces(package)
+    place = find_workplace()
+    for folder in ([str(place.folder)] if place else []) + [os.getcwd()]:
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    chosen = package or (REFERENCE if has_reference() else EXERCISES)
+    if not _is_importable(chosen):
+        if chosen == EXERCISES:
+            raise CourseError("there are no exercises here: course start my-gpt makes a folder that has them")
+        raise CourseError(f"there is no package {chosen} here: --pieces takes one with ch1 to ch8: exercises")
+    return Pieces(chosen)
+
+
+def has_reference() -> bool:
+    """Whether the finished pieces are installed too, and not only a folder of that name."""
+    found = importlib.util.find_spec(REFERENCE)
+    return found is not None and found.origin is not None
+
+
+def _is_importable(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it should be a part of
+        return False

@@ -18,7 +18,9 @@ from grader.course_file import Chapter
 
 from .checker import Checker
 from .errors import CourseError
+from .handed_out import is_the_courses_own, stub_of
 from .pieces import unwritten_names
+from .screen import shown
 from .whole_file import write_whole
 from .workplace import STATE, Workplace
 
@@ -60,24 +62,39 @@ def states_by_running(place: Workplace, chapter: str, checker: Checker) -> State
     """Those of one chapter. After an exercise that takes the process down, the rest is run without it."""
     key_before, sure = key(place, chapter), True
     states: States = {}
+    passing: dict[str, list[int]] = {}
     left = list(place.chapters[chapter].points)
     while left:
         run = checker.wait(chapter, left)
         if run.problem:
-            raise CourseError(f"the checks of {chapter} cannot be run: {run.problem}")
+            raise CourseError(cannot_run(place, chapter, run.problem))
         states |= run.states
+        passing |= run.passing
         sure = sure and run.sure
         left = left[left.index(run.exercise) + 1 :] if run.over != "done" and run.exercise else []
     if sure:
-        remember(place, chapter, key_before, states)
+        remember(place, chapter, key_before, states, passing)
     return states
 
 
-def remember(place: Workplace, chapter: str, key_before: str, states: States) -> None:
-    """Keep what a run said, unless a file was saved meanwhile. Where nothing can be written, nothing is."""
+def cannot_run(place: Workplace, chapter: str, problem: str) -> str:
+    problem = problem.replace(str(place.exercises), shown(place.exercises))
+    said = f"the checks of {chapter} cannot be run: {problem}"
+    if is_the_courses_own(place):
+        return said
+    return f"{said}; course update brings back what is missing (delete a check file that you have changed)"
+
+
+def remember(
+    place: Workplace, chapter: str, key_before: str, states: States, passing: dict[str, list[int]]
+) -> None:
+    """Keep what a run said, unless a file was saved meanwhile. Where nothing can be written, nothing is.
+
+    passing: of an exercise, how many checks pass, and how many there are.
+    """
     if key(place, chapter) != key_before:
         return
-    kept = _read(place) | {chapter: {"key": key_before, "states": states}}
+    kept = _read(place) | {chapter: {"key": key_before, "states": states, "passing": passing}}
     with suppress(CourseError), write_whole(state_file(place, "progress.json"), "w") as file:
         json.dump(kept, file, indent=1)
 
@@ -95,6 +112,21 @@ def earned(chapter: Chapter, states: States) -> int:
     return sum(points for name, points in chapter.points.items() if states.get(name) == PASSED)
 
 
+def what_counts(chapter: Chapter, exercise: str, passing: dict[str, list[int]]) -> str | None:
+    """Of an exercise with some checks passed, why that is no points yet."""
+    passed, of = passing.get(exercise, (0, 0))
+    if not 0 < passed < of:
+        return None
+    return f"{passed} of its {of} checks passed; its {chapter.points[exercise]} points need all of them."
+
+
+def passing_checks(place: Workplace, chapter: str) -> dict[str, list[int]]:
+    """Of a chapter as it is now, how many checks of each exercise pass, as far as remember was told."""
+    kept = _read(place).get(chapter, {})
+    passing = kept.get("passing")
+    return passing if isinstance(passing, dict) and kept.get("key") == key(place, chapter) else {}
+
+
 def next_exercise(chapter: Chapter, states: States) -> str | None:
     return next((name for name in chapter.points if states.get(name) != PASSED), None)
 
@@ -109,7 +141,7 @@ def _read(place: Workplace) -> dict:
 
 def _is_untouched(place: Workplace, chapter: Chapter) -> bool:
     """Whether the module is still the one handed out, with nothing written: its checks need not run."""
-    stub, module = place.stub(chapter.name), place.module(chapter.name)
+    stub, module = stub_of(place, chapter.name), place.module(chapter.name)
     if stub is None or not module.is_file() or stub.read_bytes() != module.read_bytes():
         return False
     return set(chapter.points) <= set(unwritten_names(module))

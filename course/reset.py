@@ -4,53 +4,42 @@ import ast
 from pathlib import Path
 
 from .errors import CourseError
-from .screen import say
+from .handed_out import stub_of
+from .screen import say, shown
 from .whole_file import write_whole
-from .workplace import BEFORE_RESET, Workplace, likely
+from .workplace import Workplace, free_name, named
+
+BEFORE_RESET = ".before-reset-"  # then a number: the end of a copy that is kept
 
 
-def reset(place: Workplace, name: str) -> None:
-    """name: of an exercise, or of a chapter."""
-    chapter = name if name in place.chapters else _chapter_with(place, name)
+def reset(place: Workplace, typed: str) -> None:
+    """typed: the name of an exercise or of a chapter, or how it begins."""
+    name = named(typed, [*place.chapters, *place.exercise_names], "exercise or chapter")
+    chapter = name if name in place.chapters else place.exercise_names[name].name
     module = place.module(chapter)
-    stub = place.stub(chapter)
+    stub = stub_of(place, chapter)
     if stub is None:
         raise CourseError(
-            f"there is no second copy of {place.shown(module)} to put back; work in a folder that"
+            f"there is no second copy of {shown(module)} to put back; work in a folder that"
             " `course start` makes"
         )
     before = module.read_bytes() if module.is_file() else b""
-    if name == chapter:
+    if name == chapter or not before.strip():  # one definition alone would lack the imports
         after, back = stub.read_bytes(), f"{chapter} is as it was handed out."
     else:
-        after = with_stub(before, stub.read_bytes(), name, place.shown(module), chapter)
+        after = with_stub(before, stub.read_bytes(), name, shown(module), chapter)
         back = f"{name} is a stub again."
     if after == before:
-        say(f"{place.shown(module)}: nothing to put back, {name} is as it was handed out.")
+        say(f"{shown(module)}: nothing to put back, {name} is as it was handed out.")
         return
     if before:
-        kept = _free_name(module)
+        kept = free_name(module, BEFORE_RESET)
         with write_whole(kept) as file:
             file.write(before)
-        say(f"Kept what was there in {place.shown(kept)}.")
+        say(f"Kept what was there in {shown(kept)}.")
     with write_whole(module) as file:
         file.write(after)
     say(f"{back} Next: course watch {chapter}")
-
-
-def _chapter_with(place: Workplace, name: str) -> str:
-    try:
-        return place.chapter_with(name).name
-    except CourseError:
-        names = [*place.chapters, *(e for c in place.chapters.values() for e in (*c.points, *c.dropped))]
-        raise CourseError(f"there is no exercise or chapter {name!r}{likely(name, names)}") from None
-
-
-def _free_name(module: Path) -> Path:
-    number = 1
-    while (kept := module.with_name(f"{module.name}{BEFORE_RESET}{number}")).exists():
-        number += 1
-    return kept
 
 
 def with_stub(before: bytes, stub: bytes, name: str, shown: str, chapter: str) -> bytes:
@@ -59,14 +48,14 @@ def with_stub(before: bytes, stub: bytes, name: str, shown: str, chapter: str) -
     A definition that is gone comes back after the one that precedes it in the stub.
     """
     try:
-        there = _definitions(before)
+        there = definitions(before)
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
         raise CourseError(
             f"{shown}{line}: {getattr(error, 'msg', error)}; mend that first,"
             f" or put the whole chapter back: course reset {chapter}"
         ) from None
-    handed_out = _definitions(stub)
+    handed_out = definitions(stub)
     if name not in handed_out:
         raise CourseError(f"the installed course has no {name} in its {Path(shown).name}")
     first, last = handed_out[name]
@@ -86,7 +75,7 @@ def with_stub(before: bytes, stub: bytes, name: str, shown: str, chapter: str) -
     return b"".join([*lines[:at], newline, newline, *new, *lines[at:]])
 
 
-def _definitions(source: bytes) -> dict[str, tuple[int, int]]:
+def definitions(source: bytes) -> dict[str, tuple[int, int]]:
     """The functions and classes at a module's top level: where their lines begin, from 0, and end.
 
     Of two with one name the last, which is the one that Python uses.

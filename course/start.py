@@ -6,12 +6,11 @@ import shlex
 import shutil
 from pathlib import Path
 
-from grader.course_file import NAME, find_course_file, load_course
-
 from .errors import CourseError
+from .handed_out import RECORD, HandOut, Record, hand_out
 from .screen import say
 from .whole_file import cannot_write
-from .workplace import BEFORE_RESET, EXERCISES, HANDED_OUT, STATE, handed_out
+from .workplace import EXERCISES, STATE
 
 README = """\
 # TITLE
@@ -19,14 +18,34 @@ README = """\
 Your own folder. The chapters are in `exercises/`; fill in what says "not written yet".
 Type these here:
 
-    course                        where you stand, and what is next
-    course watch                  checks the exercise in hand each time you save
-    pytest exercises/ch1          all checks of a chapter, once
-    course hint NAME              a hint for an exercise, one at a time
-    course reset NAME             puts an exercise's stub back and keeps a copy of yours
-    course train --pieces exercises     trains what you have built
+    course                       where you stand, and what is next
+    course watch                 checks the exercise in hand each time you save
+    pytest exercises/ch1         all checks of a chapter, once
+    course hint NAME             a hint for an exercise, one at a time
+    course reset NAME            puts an exercise's stub back, keeps a copy of yours
+    course train --pieces exercises    trains what you have built
+    course update                brings this folder up to a newer course
 
-An exercise's docstring is its assignment. Nothing here changes when you update the course.
+The docstring of an exercise is its assignment. An exercise has its points when all
+of its checks pass.
+
+A newer course that you install changes nothing here until you type `course update`.
+That renews the checks, tells which assignments changed, and leaves what you have
+written as it is.
+
+## To try a failing check by hand
+
+Open a Python shell in this folder and type three lines, with the chapter, the module
+and the check in question:
+
+    from exercises.ch3 import attention; from exercises.ch3.test_attention import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch3", "future_positions_get_no_weight"))
+
+`draw` makes the inputs, the same ones each time it is made, and `draw.fill(module)`
+sets a module's parameters. Then `future_positions_get_no_weight.function(attention, draw)`
+is what your code gives. To take the call apart, type `def look():`, paste the check's
+lines from exercises/ch3/test_attention.py, and after an empty line `look()`.
 """
 
 # So that pytest takes this folder as its own, also inside of another project. The plugin left out comes with
@@ -47,12 +66,10 @@ runs/
 
 def start(folder: Path) -> None:
     _refuse_what_is_there(folder)
-    course_file = find_course_file(HANDED_OUT)
-    if not HANDED_OUT.is_dir() or course_file is None:
-        raise CourseError("this installation has no exercises to start from; install the course anew")
+    made = hand_out()
     temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
     try:
-        _fill(temporary, course_file)
+        _fill(temporary, made)
         if folder.exists():  # it is empty; not every system renames over it
             folder.rmdir()
         os.rename(temporary, folder)
@@ -63,32 +80,19 @@ def start(folder: Path) -> None:
     say(f"{folder} is your own folder. Next:\n\n  cd {shlex.quote(str(folder))}\n  course")
 
 
-def _fill(target: Path, course_file: Path) -> None:
-    files = {target / EXERCISES / path: _source(path) for path in _handed_out()}
-    files[target / NAME] = course_file
-    for copy, source in files.items():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)  # without its permissions: an installation may be read-only
-    title = load_course(course_file).title
-    for name, text in (("README.md", README), ("pytest.ini", PYTEST_INI), (".gitignore", GITIGNORE)):
-        (target / name).write_text(text.replace("TITLE", title), encoding="utf-8", newline="\n")
+def own_files(title: str) -> dict[str, bytes]:
+    """What a folder gets beside the exercises; it is the student's to change."""
+    texts = {"README.md": README, "pytest.ini": PYTEST_INI, ".gitignore": GITIGNORE}
+    return {name: text.replace("TITLE", title).encode() for name, text in texts.items()}
 
 
-def _handed_out() -> list[Path]:
-    """Every file of the course's exercises, without what running them leaves behind."""
-    paths = (file.relative_to(HANDED_OUT) for file in sorted(HANDED_OUT.rglob("*")) if file.is_file())
-    return [
-        path
-        for path in paths
-        if not any(part == "__pycache__" or part.startswith(".") for part in path.parts)
-        and BEFORE_RESET not in path.name
-        and path.name != NAME
-    ]
-
-
-def _source(path: Path) -> Path:
-    """Of a module its stub: the one in the course's own copy may be being filled in."""
-    return handed_out(path.parent.name, path.name) if path.suffix == ".py" else HANDED_OUT / path
+def _fill(target: Path, made: HandOut) -> None:
+    own = own_files(made.course.title)
+    state = {f"{STATE}/.gitignore": b"*\n", RECORD: Record.of(made, own).to_json()}
+    for name, data in {**made.files, **made.modules, **own, **state}.items():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
 
 
 def _refuse_what_is_there(folder: Path) -> None:

@@ -1,7 +1,10 @@
-"""`course watch`: after each save, the first check that fails; when it passes, the next exercise."""
+"""`course watch`: after each save, the first check that fails; when it passes, the next exercise.
+
+When a chapter has passed, the first one in the course that has not is next; a chapter that was asked for by
+name is not left.
+"""
 
 import queue
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -10,8 +13,20 @@ import watchfiles
 from rich.console import Console
 
 from .checker import CAN_FORK, Checker, Run
-from .progress import FAILED, NOT_STARTED, PASSED, States, earned, key, known, next_exercise, remember
-from .screen import WIDTH, is_plain, is_terminal, say
+from .progress import (
+    FAILED,
+    NOT_STARTED,
+    PASSED,
+    States,
+    cannot_run,
+    earned,
+    key,
+    known,
+    next_exercise,
+    remember,
+    what_counts,
+)
+from .screen import WIDTH, fill, is_plain, is_terminal, say, shown
 from .workplace import Workplace, chapter_named
 
 LOST = (FAILED, NOT_STARTED)
@@ -19,15 +34,15 @@ PATIENCE_SECONDS = 2.0  # then a run that is still at the same check says so
 STEP_MS, DEBOUNCE_MS = 20, 200  # how long to wait for more of the same save, at least and at most
 
 
-def watch(place: Workplace, chapter: str | None, fork: bool = CAN_FORK) -> None:
-    if chapter is not None:
-        chapter_named(place, chapter)
+def watch(place: Workplace, typed: str | None, fork: bool = CAN_FORK) -> None:
+    """typed: a chapter's name or number, to stay with it."""
+    only = None if typed is None else chapter_named(place, typed).name
     events, stop = queue.Queue(), threading.Event()
     saves = threading.Thread(target=_report_saves, args=(place.exercises, events, stop), daemon=True)
     try:
         with Checker(place.folder, events, fork, is_plain()) as checker:
             saves.start()
-            Watch(place, checker).go(chapter)
+            Watch(place, checker, only).go()
     except KeyboardInterrupt:
         say("\nStopped watching. A bare `course` shows where you stand.")
     finally:
@@ -39,10 +54,12 @@ def watch(place: Workplace, chapter: str | None, fork: bool = CAN_FORK) -> None:
 class Watch:
     """What is being worked on, and what was seen of it."""
 
-    def __init__(self, place: Workplace, checker: Checker):
+    def __init__(self, place: Workplace, checker: Checker, only: str | None):
         self.place = place
         self.checker = checker
+        self.only = only  # the chapter to stay with
         self.states: dict[str, States] = known(place)
+        self.keys = {name: key(place, name) for name in self.states}  # of the files that these are about
         self.chapter = ""
         self.exercise: str | None = None  # the one in hand
         self.news: list[str] = []  # for the top of the next screen
@@ -50,10 +67,10 @@ class Watch:
         self.run: Run | None = None
         self.quiet_since = 0.0
 
-    def go(self, chapter: str | None) -> None:
+    def go(self) -> None:
         """Until everything has passed, or Ctrl-C."""
         say("Importing torch ...")
-        self.chapter = chapter or self._unfinished_after(None) or ""
+        self.chapter = self.only or self._first_unfinished() or ""
         if self.chapter:
             self._start()
         while self.chapter:
@@ -86,7 +103,7 @@ class Watch:
         touched = [name for name in self.place.chapters if name in chapters]
         if not touched:
             return
-        if self.chapter not in touched:
+        if self.chapter not in touched and self.only is None:
             self.chapter, self.exercise = touched[0], None
         self._start()
 
@@ -94,52 +111,63 @@ class Watch:
         """A run has ended, one way or another."""
         run, self.run = self.run, None
         if run.problem:
-            self._draw(_fill(f"The checks of {self.chapter} cannot be run: {run.problem}"), {})
+            said = cannot_run(self.place, self.chapter, run.problem)
+            self._draw(fill(f"{said[:1].upper()}{said[1:]}."), {})
         elif run.over != "done":
             self._stopped(run)
         else:
             if run.sure:
-                remember(self.place, self.chapter, self.key, run.states)
+                remember(self.place, self.chapter, self.key, run.states, run.passing)
             if not (run.first and run.first["importing"]):
-                self._tell_points(run.states)
+                self._tell_points(run)
 
     def _stopped(self, run: Run) -> None:
         """Something took the whole process of a run with it."""
         who, where = (f"{run.exercise}: y", f" in the check {run.check}") if run.check else ("Y", "")
         command = f"pytest exercises/{self.chapter} -k {run.check or self.chapter} -s"
-        text = _fill(f"{who}our code {run.over}{where}.")
-        text += "\n\n" + _fill(f"Next: `{command}` runs it alone, with all that it prints.")
+        text = fill(f"{who}our code {run.over}{where}.")
+        text += "\n\n" + fill(f"Next: `{command}` runs it alone, with all that it prints.")
         if run.first is None:
             self._draw(text, {})
         else:
             say("\n" + text)
 
-    def _tell_points(self, states: States) -> None:
-        self._note_changes(states)
-        self.states[self.chapter] = states
+    def _tell_points(self, run: Run) -> None:
+        self._note_changes(run.states)
+        self.states[self.chapter], self.keys[self.chapter] = run.states, self.key
         chapter = self.place.chapters[self.chapter]
-        points = f"{self.chapter}: {earned(chapter, states)} of {chapter.total} points"
-        if next_exercise(chapter, states) is None:
+        points = f"{self.chapter}: {earned(chapter, run.states)} of {chapter.total} points"
+        watching = f"Watching {shown(self.place.exercises)}/; Ctrl-C ends."
+        if next_exercise(chapter, run.states) is not None:
+            counts = what_counts(chapter, run.first["exercise"], run.passing) if run.first else None
+            say()
+            self._say_news()
+            if counts:
+                say(fill(f"{run.first['exercise']}: {counts}"))
+            say(f"{points}. {watching}")
+        elif self.only is None:
             self._move_on(f"{points}: {chapter.title} has passed.")
-            return
-        say()
-        self._say_news()
-        say(f"{points}. Watching {self.place.shown(self.place.exercises)}/; Ctrl-C ends.")
+        else:
+            self._draw(f"{points}: {chapter.title} has passed.", {})
+            onward = self._first_unfinished()
+            if onward:
+                say(f"\nNext: `course watch` goes on, with {onward} {self.place.chapters[onward].title}.")
+            say(f"\n{watching}")
 
     def _move_on(self, news: str) -> None:
         say(news)
         self.news.append(news)
         self.exercise = None
-        self.chapter = self._unfinished_after(self.chapter) or ""
+        self.chapter = self._first_unfinished() or ""
         if self.chapter:
             self._start()
 
-    def _unfinished_after(self, chapter: str | None) -> str | None:
-        """The next chapter that is not known to have passed, from the first again after the last."""
-        names = list(self.place.chapters)
-        start = names.index(chapter) + 1 if chapter else 0
-        for name in names[start:] + names[:start]:
-            if name not in self.states or next_exercise(self.place.chapters[name], self.states[name]):
+    def _first_unfinished(self) -> str | None:
+        """The first chapter, in the course's order, that is not known to pass as its files are now."""
+        for name, chapter in self.place.chapters.items():
+            if name not in self.states or next_exercise(chapter, self.states[name]) is not None:
+                return name
+            if self.keys[name] != key(self.place, name):
                 return name
         return None
 
@@ -174,17 +202,13 @@ class Watch:
         news = list(self.news)
         self.news.clear()
         for line in news:
-            say(_fill(line))
+            say(fill(line))
         return bool(news)
 
     def _still_running(self) -> None:
         if self.run.check is not None:
             say(f"Still running {self.run.check} ... (save again to start over)")
             self.quiet_since = float("inf")
-
-
-def _fill(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _report_saves(folder: Path, events: queue.Queue, stop: threading.Event) -> None:

@@ -1,7 +1,6 @@
 """The folder that a student works in: `exercises/` with its chapters, and the course.toml beside them."""
 
 import difflib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +14,7 @@ from .errors import CourseError
 
 EXERCISES = "exercises"
 STATE = ".course"  # what the commands remember, in the student's folder
-BEFORE_RESET = ".before-reset-"  # then a number: the end of a copy that course reset keeps
-
-# The course's own copy, beside this package: stubs, public checks and recordings as handed out.
-HANDED_OUT = Path(__file__).resolve().parent.parent / EXERCISES
-
-# Where students work in that copy itself, as in a hand-out, it has its stubs here once more.
-STUBS = Path(__file__).resolve().parent / "stubs"
+CANDIDATES = 8  # of a name that is not clear, at most so many are listed
 
 
 @dataclass(frozen=True)
@@ -38,9 +31,7 @@ class Workplace:
     def course(self) -> Course:
         file = find_course_file(self.exercises)
         if file is None:
-            raise CourseError(
-                f"there is no course.toml beside {self.exercises}; course start NAME makes both"
-            )
+            raise CourseError(f"{self.folder} has no course.toml; course update brings it back")
         try:
             return load_course(file)
         except GraderError as error:
@@ -57,31 +48,10 @@ class Workplace:
         """A chapter's module, where it is or should be."""
         return self.exercises / chapter / f"{self.chapters[chapter].module}.py"
 
-    def chapter_with(self, exercise: str) -> Chapter:
-        """The chapter of an exercise; a name that there is none of is refused, with the likely ones."""
-        for chapter in self.chapters.values():
-            if exercise in exercises_of(chapter):
-                return chapter
-        names = [name for chapter in self.chapters.values() for name in exercises_of(chapter)]
-        raise CourseError(f"there is no exercise {exercise!r}{likely(exercise, names)}")
-
-    def shown(self, path: Path) -> str:
-        """A path as one would type it here."""
-        try:
-            return Path(os.path.relpath(path)).as_posix()
-        except ValueError:  # another drive
-            return str(path)
-
-    def stub(self, chapter: str) -> Path | None:
-        """A chapter's module as it was handed out; None if no copy of that is at hand."""
-        module = self.module(chapter)
-        found = handed_out(chapter, module.name)
-        return None if not found.is_file() or found == module.resolve() else found
-
-
-def handed_out(chapter: str, module: str) -> Path:
-    kept = STUBS / chapter / module
-    return kept if kept.is_file() else HANDED_OUT / chapter / module
+    @cached_property
+    def exercise_names(self) -> dict[str, Chapter]:
+        """Every exercise, also those that are not taught this time, with its chapter."""
+        return {name: c for c in self.chapters.values() for name in (*c.points, *c.dropped)}
 
 
 def find_workplace(start: Path | None = None) -> Workplace | None:
@@ -103,14 +73,40 @@ def workplace() -> Workplace:
 
 
 def chapter_named(place: Workplace, name: str) -> Chapter:
-    if name not in place.chapters:
-        raise CourseError(f"there is no chapter {name!r}; there are {', '.join(place.chapters)}")
-    return place.chapters[name]
+    """By its name, or its number alone."""
+    found = place.chapters.get(f"ch{name}" if name.isdecimal() else name.lower())
+    if found is None:
+        where = place.exercise_names.get(name)
+        there = f"{name} is in {where.name}" if where else f"there are {', '.join(place.chapters)}"
+        raise CourseError(f"there is no chapter {name!r}; {there}")
+    return found
 
 
-def exercises_of(chapter: Chapter) -> list[str]:
-    """Every exercise of a chapter, also those that are not taught this time."""
-    return [*chapter.points, *chapter.dropped]
+def named(name: str, known: Iterable[str], kind: str) -> str:
+    """The one of the known names that is meant: in any case of letters, and no more of it than is clear.
+
+    >>> named("multi", ["MultiHeadAttention", "generate", "generate_text"], "exercise")
+    'MultiHeadAttention'
+    >>> named("Generate", ["MultiHeadAttention", "generate", "generate_text"], "exercise")
+    'generate'
+    """
+    known, typed = list(known), name.lower()
+    meant = [name] if name in known else [each for each in known if each.lower() == typed]
+    meant = meant or [each for each in known if typed and each.lower().startswith(typed)]
+    if len(meant) == 1:
+        return meant[0]
+    if not meant:
+        raise CourseError(f"there is no {kind} {name!r}{likely(name, known)}")
+    more = f" and {len(meant) - CANDIDATES} more" if len(meant) > CANDIDATES else ""
+    raise CourseError(f"{name!r} can be {', '.join(meant[:CANDIDATES])}{more}: type more of the name")
+
+
+def free_name(file: Path, end: str) -> Path:
+    """Beside a file, a name for a copy of it that there is nothing under yet: attention.py.before-reset-1."""
+    number = 1
+    while (free := file.with_name(f"{file.name}{end}{number}")).exists():
+        number += 1
+    return free
 
 
 def likely(name: str, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ Public checks read it from `expected.safetensors` beside them, so that they run 
 checks run the reference, with this round's inputs.
 """
 
-import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ from grader.chapters import Tree
 from grader.checks import Check
 from grader.compare import compare
 from grader.errors import GraderError
+from grader.leaves import nan_as_number
 from grader.misconceptions import MisconceivedModules, Misconception
 from grader.observations import MalformedObservation, foreign_in, pack, unpack
 from grader.observe import Reply, Setting, observe
 from grader.seeds import seed_for
 from grader.travel import fingerprint
+from grader.whole_file import write_whole
 
-RECORDING = "expected.safetensors"
 FORMAT = 1
 CANDIDATE_SECONDS = 10.0  # for a misconception on one check; some never end
 
@@ -78,6 +79,7 @@ class Live:
         self.reference: ModuleType = tree.module(chapter)
         self.misconceived = MisconceivedModules(tree, chapter)
         self._expected: dict[str, object] = {}
+        self._wrong_turns: dict[str, list[tuple[WrongTurn, object]]] = {}
 
     def expected(self, check: Check):
         if check.name not in self._expected:
@@ -88,12 +90,16 @@ class Live:
             self._expected[check.name] = reply.observation
         return self._expected[check.name]
 
-    def wrong_turns(self, check: Check) -> Iterator[tuple[WrongTurn, object]]:
-        for misconception in self.misconceived.all:
-            reply = self.misconception_reply(check, misconception)
-            if reply.outcome == "seen" and compare(self.expected(check), reply.observation) is not None:
-                turn = WrongTurn(misconception.name, misconception.exercise, misconception.says)
-                yield turn, reply.observation
+    def wrong_turns(self, check: Check) -> list[tuple[WrongTurn, object]]:
+        if check.name not in self._wrong_turns:
+            found = []
+            for misconception in self.misconceived.all:
+                reply = self.misconception_reply(check, misconception)
+                if reply.outcome == "seen" and compare(self.expected(check), reply.observation) is not None:
+                    turn = WrongTurn(misconception.name, misconception.exercise, misconception.says)
+                    found.append((turn, reply.observation))
+            self._wrong_turns[check.name] = found
+        return self._wrong_turns[check.name]
 
     def misconception_reply(self, check: Check, misconception: Misconception) -> Reply:
         return self.reply(check, self.misconceived.module(misconception), CANDIDATE_SECONDS)
@@ -107,12 +113,18 @@ class Live:
             seconds=seconds or check.seconds,
             other_module=self.tree.module_named,
         )
-        return observe(check.function, check.parameters, module, setting)
+        with warnings.catch_warnings(action="ignore"):  # torch's, about what wrong turns do
+            return observe(check.function, check.parameters, module, setting)
 
 
 def matching(answers: "Recorded | Live", check: Check, seen) -> tuple[WrongTurn, ...]:
-    """The misconceptions that would yield just what was seen; those of the check's own exercise go first."""
-    found = [turn for turn, observation in answers.wrong_turns(check) if compare(observation, seen) is None]
+    """The misconceptions that would yield just what was seen; those of the check's own exercise go first.
+
+    NaN in the same places is the same here, as it never is where something could pass.
+    """
+    seen = nan_as_number(seen)
+    turns = answers.wrong_turns(check)
+    found = [turn for turn, observation in turns if compare(nan_as_number(observation), seen) is None]
     own = [turn for turn in found if turn.exercise == check.exercise]
     return tuple(own or found)
 
@@ -137,7 +149,4 @@ def record(checks: list[Check], live: Live) -> bytes:
 
 
 def write_recording(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    write_whole(path, data)

@@ -10,6 +10,7 @@ from grader.chapters import read_source
 from grader.checks import Check
 from grader.forbidden import find_uses
 from grader.observe import Fault, Reply, Setting, exception_message, exception_name, observe, student_lines
+from grader.own_chapters import OwnChapters
 from grader.seeds import seed_for
 from grader.time_limit import TimeUp, time_limit
 from grader.verdicts import Verdict, decide
@@ -33,6 +34,7 @@ class ChapterRun:
         student_folder: Path | None = None,
         device: str = "cpu",
         pass_through: tuple[type[BaseException], ...] = (KeyboardInterrupt,),
+        own: OwnChapters | None = None,  # where other_module is not the student's already
     ):
         self.chapter = chapter
         self.checks = {check.name: check for check in checks}
@@ -44,6 +46,8 @@ class ChapterRun:
         self._other_module = other_module
         self._student_folder = student_folder
         self._pass_through = pass_through
+        self._own = own
+        self._imported = False
         self._module: ModuleType | None = None
         self._import_reply: Reply | None = None
         self._verdicts: dict[str, Verdict] = {}
@@ -62,18 +66,20 @@ class ChapterRun:
     def is_student_file(self, name: str) -> bool:
         """Whether a traceback's file is the student's: the module, or another one in the student's folder."""
         path = os.path.realpath(name)
-        if path == os.path.realpath(self.file):
+        if path == os.path.realpath(self.file) or (self._own is not None and self._own.is_file(name)):
             return True
         if self._student_folder is None or os.path.basename(path).startswith("test_"):
             return False
         return path.startswith(os.path.join(os.path.realpath(self._student_folder), ""))
 
     def _run(self, check: Check) -> Verdict:
-        if not self.file.is_file():
-            return Verdict(check, "missing", f"there is no {self.file.name} in {self.file.parent}")
+        absence = self._absence()
+        if absence:
+            return Verdict(check, "missing", absence)
         if self._import_reply is not None:
             return Verdict(check, "blocked", f"by {self.file.name}, which cannot be imported")
-        if self._module is None:
+        if not self._imported:
+            self._imported = True
             self._import()
         if self._import_reply is not None:
             fault = self._import_reply.fault
@@ -83,23 +89,45 @@ class ChapterRun:
             before = self.verdict(need)
             if not before.passed:
                 return _blocked(check, before)
-        if not hasattr(self._module, check.exercise):
+        if not self._defines(check.exercise):
             return Verdict(check, "missing", f"{self.file.name} defines no {check.exercise}")
+        lacking = self._lacking(check) if check.assembled else None
+        if lacking:
+            return Verdict(check, "blocked", f"by {lacking}")
+        seed = seed_for(self.master, self.chapter, check.name)
+        verdict = decide(check, self._observe(check, seed), self.answers, seed)
+        if check.assembled and verdict.difference is not None and verdict.difference.path:
+            verdict.message = f"the first that differs: {verdict.difference.path[0]}"
+        return verdict
+
+    # what a run elsewhere than in this process does otherwise
+
+    def _lacking(self, check: Check) -> str | None:
+        """What an assembled check lacks of the student's own chapters: "ch3, which was not handed in"."""
+        return self._own.blocked_by(self.chapter, check.other_modules) if self._own is not None else None
+
+    def _absence(self) -> str:
+        return "" if self.file.is_file() else f"there is no {self.file.name} in {self.file.parent}"
+
+    def _defines(self, exercise: str) -> bool:
+        return hasattr(self._module, exercise)
+
+    def _observe(self, check: Check, seed: int) -> Reply:
         uses = find_uses(read_source(self.file), check.exercise, check.forbidden)
         if uses:
-            return decide(check, Reply("forbidden", use=uses[0]), self.answers, 0)
-        seed = seed_for(self.master, self.chapter, check.name)
+            return Reply("forbidden", use=uses[0])
+        own = check.assembled and self._own is not None
         setting = Setting(
             seed=seed,
             device=self.device,
             seconds=check.seconds,
             forbidden=check.forbidden,
-            other_module=self._other_module,
+            other_module=self._own.module_named if own else self._other_module,
             is_student_file=self.is_student_file,
             pass_through=self._pass_through,
         )
-        reply = observe(check.function, check.parameters, self._module, setting)
-        return decide(check, reply, self.answers, seed)
+        module = self._own.module(self.chapter) if own else self._module
+        return observe(check.function, check.parameters, module, setting)
 
     def _import(self) -> None:
         try:

@@ -16,6 +16,7 @@ from types import ModuleType
 from grader.errors import GraderError
 
 CHAPTER = re.compile(r"ch\d+")
+RECORDING = "expected.safetensors"  # beside public checks: what they expect
 NOT_A_CHAPTERS_MODULE = ("test_", "__", "another_way", "conftest")
 
 

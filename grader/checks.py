@@ -8,9 +8,10 @@
         return weights
 
 The first parameter is the chapter's module. The others are asked for by name: `draw` (seeded inputs, see
-draw.py), `operators` (counts the torch functions called, see operators.py), `folder` (an empty temporary
-folder), or an earlier chapter's module (`model`). What the function returns is compared with what it returns
-for the reference; a check with an `accept` is decided by that instead:
+draw.py), `operators` (counts the torch functions called, see operators.py), `steps` (counts the lines run,
+see steps.py), `folder` (an empty temporary folder), or another chapter's module (`model`). What the function
+returns is compared with what it returns for the reference; a check with an `accept` is decided by that
+instead:
 
     @losses_fall.accept
     def _(seen, draw, expected):
@@ -24,6 +25,12 @@ else, and every exception, is the grader's fault and never a pass. It is asked o
 the same form as the reference's (structure, shapes, dtypes, no NaN), so it need not defend itself, unless
 `free_form=True`.
 
+A check marked `assembled=True` looks at a student's own chapters together: where chapters are graded apart,
+with the reference's earlier ones, it gets the student's earlier ones (see own_chapters.py). It carries no
+points: an exercise passes without it, so that an early mistake costs once. It returns a dict with a key for
+each chapter that it looks at ("ch3, MultiHeadAttention"), in their order, each computed by itself where that
+can be, so that the first difference names the chapter to mend.
+
 Names of the check file that its functions use travel with them if the file lists them:
 `SHARED = ("JOURNEY", "small_config")`.
 
@@ -36,9 +43,15 @@ from pathlib import Path
 
 from grader.errors import GraderError
 
-GIVEN = ("draw", "operators", "folder")  # what a check's parameters may ask for, beside chapters' modules
+GIVEN = (
+    "draw",
+    "operators",
+    "steps",
+    "folder",
+)  # what a check may ask for, beside chapters' modules
 GIVEN_TO_ACCEPT = ("seen", "expected", "draw", "reference")
 DEFAULT_SECONDS = 10.0
+NOT_WRITTEN = ": not written yet"  # how a stub's NotImplementedError ends; release.py writes it
 
 
 class Check:
@@ -51,12 +64,14 @@ class Check:
         needs: tuple[str, ...],
         forbidden: tuple[str, ...],
         seconds: float,
+        assembled: bool = False,
     ):
         self.function = function
         self.exercise = exercise
         self.needs = needs
         self.forbidden = forbidden
         self.seconds = seconds
+        self.assembled = assembled
         self.accept_function: Callable | None = None
         self.free_form = False
 
@@ -108,16 +123,18 @@ def check(
     needs: str | tuple[str, ...] = (),
     forbidden: str | tuple[str, ...] = (),
     seconds: float = DEFAULT_SECONDS,
+    assembled: bool = False,
 ) -> Callable[[Callable], Check]:
     """Make a function a check of `exercise`, the name of a function or class of the chapter's module.
 
-    needs: other checks of the file that must pass first. forbidden: names as in forbidden.py.
+    needs: other checks of the file that must pass first. forbidden: names as in forbidden.py. assembled: with
+    the student's own earlier chapters.
     """
     if not isinstance(exercise, str):
         raise GraderError('@check needs the exercise\'s name: @check("CausalAttention")')
 
     def decorate(function: Callable) -> Check:
-        return Check(function, exercise, _names(needs), _names(forbidden), float(seconds))
+        return Check(function, exercise, _names(needs), _names(forbidden), float(seconds), assembled)
 
     return decorate
 

@@ -6,8 +6,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from grader.answers import RECORDING
-from grader.chapters import Tree, read_source
+from grader.chapters import RECORDING, Tree, read_source
 from grader.checks import Check, checks_of
 from grader.course_file import NAME, find_course_file, load_course
 from grader.errors import GraderError

@@ -1,19 +1,20 @@
 """A difference in words: where it is, what was expected there and what came; only the part that differs."""
 
-import textwrap
-
 from grader.compare import Difference, type_name
 from grader.picture import number, side_by_side
+from grader.wrapping import fill
 
-ITEMS = 5  # of a list, around the first that differs
+ITEMS = 12  # of a list, from a little before the first that differs
+LINE = 60  # characters for them
+LINES = 2  # for a value that takes more than one
 TENSORS = ("tensor", "numpy array")
 
 
 def difference_lines(difference: Difference, plain: bool, width: int) -> list[str]:
     """Paragraphs: the headline, and what it takes to see it."""
-    first = textwrap.fill(headline(difference), width)
-    shown = _shown_part(difference, plain)
-    return [first + ":", shown] if shown else [first + "."]
+    shown = _shown_part(difference, plain, width)
+    first = "\n".join(fill(headline(difference) + (":" if shown else "."), width))
+    return [first, shown] if shown else [first]
 
 
 def headline(difference: Difference) -> str:
@@ -27,9 +28,11 @@ def headline(difference: Difference) -> str:
         case "dtype":
             return f"The dtype{where} is {dtype_text(seen)}; expected {dtype_text(expected)}"
         case "type":
-            return f"The type{where} is {_type(seen)}; expected {_type(expected)}"
+            what = f"The value{where}" if where else "The result"
+            return f"{what} is {kind_text(seen)}; expected {kind_text(expected)}"
         case "length":
-            return f"The {type_name(seen)}{where} has {len(seen)} items; expected {len(expected)}"
+            many = f"{len(seen)} item{'' if len(seen) == 1 else 's'}"
+            return f"The {type_name(seen)}{where} has {many}; expected {len(expected)}"
         case "keys":
             return f"The dict{where} {_keys(expected, seen)}"
         case "nan":
@@ -37,60 +40,85 @@ def headline(difference: Difference) -> str:
     return f"The value{where} is not the expected one"
 
 
-def _shown_part(difference: Difference, plain: bool) -> str:
+def _shown_part(difference: Difference, plain: bool, width: int) -> str:
     expected, seen = difference.expected, difference.seen
     if difference.wrong is not None:
-        return "\n".join(
-            f"  {line}".rstrip() for line in side_by_side(expected, seen, difference.wrong, plain)
-        )
-    if difference.kind in ("shape", "dtype", "keys") or type_name(expected) in TENSORS:
+        lines = side_by_side(expected, seen, difference.wrong, plain)
+        return "\n".join(f"  {line}".rstrip() for line in lines)
+    if difference.kind in ("shape", "dtype", "keys"):
         return ""
-    if difference.around is not None:
-        return _items(*difference.around, difference.path[-1])
     if difference.kind == "length":
         pairs = zip(expected, seen, strict=False)
         parts = next((i for i, (a, b) in enumerate(pairs) if value_text(a) != value_text(b)), None)
-        return _items(expected, seen, min(len(expected), len(seen)) if parts is None else parts)
+        index = min(len(expected), len(seen)) if parts is None else parts
+        return _items(expected, seen, index, f"they part at [{index}]")
+    if difference.around is not None:
+        return _items(*difference.around, difference.path[-1], "")
     if isinstance(expected, str) and isinstance(seen, str):
         return _strings(expected, seen)
-    return _both(value_text(expected, 60), value_text(seen, 60))
+    if difference.kind == "type" and not any(isinstance(one, PLAIN) for one in (expected, seen)):
+        return ""
+    return both(value_text(expected, LINES * LINE), value_text(seen, LINES * LINE), width)
 
 
-def _items(expected, seen, index: int) -> str:
-    """The items around the first that differs."""
-    low = max(0, index - 2)
+PLAIN = (bool, int, float, str, bytes, list, tuple, dict)  # what can be shown itself
 
-    def row(items) -> str:
-        texts = ["…"] * (low > 0) + [value_text(item, 14) for item in items[low : low + ITEMS]]
-        return ", ".join(texts + ["…"] * (len(items) > low + ITEMS)) or "nothing"
 
-    shown = f", shown from place {low}" if low else ""
-    return f"  first at place {index}{shown}\n" + _both(row(expected), row(seen))
+def _items(expected, seen, index: int, where: str) -> str:
+    """The items around the first that differs, as many as fit on a line."""
+    for low in (index - 2, index - 1, index):
+        low = max(0, low)
+        rows = [_row(items, low) for items in (expected, seen)]
+        if all(low + shown > min(index, len(items) - 1) for _, shown, items in rows):
+            break
+    said = [where] if where else []
+    said += [f"shown from [{low}]"] if low else []
+    head = [f"  {', '.join(said)}"] if said else []
+    return "\n".join([*head, f"    expected  {rows[0][0]}", f"    actual    {rows[1][0]}"])
+
+
+def _row(items: list | tuple, low: int) -> tuple[str, int, list | tuple]:
+    """Items from one on, and how many of them fit."""
+    parts, shown = ["…"] * (low > 0), 0
+    for item in items[low : low + ITEMS]:
+        one = value_text(item, LINE - len("[…, , …]"))
+        if len(_bracketed(items, [*parts, one, "…"])) > LINE:
+            break
+        parts, shown = [*parts, one], shown + 1
+    return _bracketed(items, parts + ["…"] * (low + shown < len(items))), shown, items
 
 
 def _strings(expected: str, seen: str) -> str:
     """Both strings from a little before the character where they part."""
     pairs = enumerate(zip(expected, seen, strict=False))
     index = next((i for i, (a, b) in pairs if a != b), min(len(expected), len(seen)))
-    if index == 0:
-        return _both(value_text(expected, 64), value_text(seen, 64))
     low = max(0, index - 20)
-    shown = f", shown from character {low}" if low else ""
-    both = _both(value_text(expected[low:], 64), value_text(seen[low:], 64))
-    return f"  they part at character {index}{shown}\n{both}"
+    where = f"  they part at character {index}" + (f", shown from character {low}" if low else "")
+    texts = [value_text(text[low:], LINE) for text in (expected, seen)]
+    lines = [f"    expected  {texts[0]}", f"    actual    {texts[1]}"]
+    return "\n".join([where, *lines] if index else lines)
 
 
-def _both(expected: str, seen: str) -> str:
-    return f"    expected  {expected}\n    actual    {seen}"
+def both(expected: str, seen: str, width: int, names: tuple[str, str] = ("expected", "actual")) -> str:
+    """Two values under each other, folded."""
+    lines = []
+    for name, text in zip(names, (expected, seen), strict=True):
+        lines += fill(text, width, f"    {name:<8}  ", " " * 14)
+    return "\n".join(lines)
 
 
 def _keys(expected: dict, seen: dict) -> str:
-    missing = [value_text(key, 30) for key in expected if key not in seen][:ITEMS]
-    extra = [value_text(key, 30) for key in seen if key not in expected][:ITEMS]
+    missing = [value_text(key, 30) for key in expected if key not in seen]
+    extra = [value_text(key, 30) for key in seen if key not in expected]
     if not missing and not extra:
         return "has keys of other types than expected"
-    said = [f"lacks {', '.join(missing)}"] if missing else []
-    return " and ".join([*said, f"has {', '.join(extra)}, not expected"] if extra else said)
+    said = [f"lacks {_listed(missing)}"] if missing else []
+    return " and ".join([*said, f"has {_listed(extra)}, not expected"] if extra else said)
+
+
+def _listed(texts: list[str], most: int = 5) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 # ---- words ----
@@ -99,20 +127,38 @@ def _keys(expected: dict, seen: dict) -> str:
 def value_text(value, limit: int = 40) -> str:
     """A value in at most about `limit` characters.
 
-    >>> value_text("a" * 50, 10), value_text((1, 2.5)), value_text([1] * 9)
-    ("'aaaaaaaa…", '(1, 2.5000)', 'list of 9')
+    >>> value_text("a" * 50, 10), value_text((1, 2.5)), value_text([1] * 99, 20)
+    ("'aaaaaaaa…", '(1, 2.5000)', '[1, 1, …] (99 items)')
     """
     if isinstance(value, float):
         return number(value)
     if value is None or isinstance(value, str | bytes | int):
         text = clean(repr(value))
-    elif isinstance(value, tuple) and len(value) <= 3:
-        text = f"({', '.join(value_text(item, 12) for item in value)}{',' * (len(value) == 1)})"
     elif isinstance(value, list | tuple | dict):
-        text = f"{type_name(value)} of {len(value)}"
+        return _container_text(value, limit)
     else:
         text = _type(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _container_text(value: list | tuple | dict, limit: int) -> str:
+    counted = f" ({len(value)} items)"
+    parts: list[str] = []
+    for item in value:
+        part = value_text(item, limit // 2)
+        if isinstance(value, dict):
+            part = f"{part}: {value_text(value[item], limit // 2)}"
+        last = len(parts) + 1 == len(value)
+        if len(_bracketed(value, [*parts, part] + ["…"] * (not last)) + counted * (not last)) > limit:
+            cut = _bracketed(value, [*parts, "…"]) + counted
+            return cut if parts or len(cut) <= limit else f"{type_name(value)} of {len(value)}"
+        parts.append(part)
+    return _bracketed(value, parts)
+
+
+def _bracketed(value: list | tuple | dict, parts: list[str]) -> str:
+    left, right = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
+    return f"{left}{', '.join(parts)}{',' * (left == '(' and len(value) == 1)}{right}"
 
 
 def clean(text: str) -> str:
@@ -126,6 +172,20 @@ def clean(text: str) -> str:
 
 def dtype_text(value) -> str:
     return str(value.dtype).removeprefix("torch.")
+
+
+def kind_text(value) -> str:
+    """What a value is, in words.
+
+    >>> kind_text(1.5), kind_text(None), kind_text(())
+    ('a float', 'None', 'an empty tuple')
+    """
+    name = clean(_type(value))
+    if name == "None" or name.startswith(("a ", "an ")):
+        return name
+    if isinstance(value, list | tuple | dict) and not value:
+        name = f"empty {name}"
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
 def _shape(value) -> str:

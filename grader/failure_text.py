@@ -3,20 +3,22 @@
 Plain text without colour, the same facts for everyone; `plain=True` writes it in ASCII.
 """
 
-import ast
 import re
 import textwrap
+from itertools import groupby
 from pathlib import Path
 
-from grader.checks import Check
+from grader.check_code import CheckCode
 from grader.difference_text import clean, difference_lines, dtype_text, headline
-from grader.observe import Fault, Line
+from grader.misfit_text import look_at, misfit_lines, misfit_step
+from grader.observe import Fault, Line, OwnLine
 from grader.verdicts import Verdict
+from grader.wrapping import fill, wrap
 
 WIDTH = 80
-CALL_LINES = 12
 MESSAGE = 300
-QUOTED = re.compile(r"""`[^`]*`|"[^"]*"|\'[^\']*\'""")
+SOURCE_LINES = 3  # that a line of the student's may fill
+STEPS = 3  # of a traceback
 TURNS = 2  # more misconceptions than these say nothing
 
 LEADS = {
@@ -38,21 +40,22 @@ ASCII = str.maketrans(
 
 def failure_text(verdict: Verdict, command: str = "", plain: bool = False, width: int = WIDTH) -> str:
     """The whole report on a check that did not pass. command: what runs just this check again."""
-    check = verdict.check
-    parts = [_wrap(f"{check.exercise}: {check.says}", width)]
+    check, own = verdict.check, _own_line(verdict)
+    parts = [wrap(f"{check.exercise}: {check.says}", width)]
     if verdict.reply and verdict.reply.importing:
         parts = ["The module cannot be imported, so no check can look at it:"]
     elif verdict.outcome in ("wrong", "error", "timeout"):
-        parts += [_call(check, width), LEADS.get(verdict.outcome, "")]
+        parts.append(CheckCode(check).shown(width, own.statement if own else ""))
+        parts += [] if own else [LEADS.get(verdict.outcome, "")]
     else:
         parts.append(LEADS.get(verdict.outcome, ""))
     parts += _findings(verdict, plain, width)
     parts += _turns(verdict, width)
     step = _next_step(verdict, command)
     if step:
-        parts.append(_wrap(f"Next: {step}", width, later="  "))
+        parts.append(wrap(f"Next: {step}", width, later="  "))
     text = "\n\n".join(part for part in parts if part)
-    return to_ascii(text) if plain else text
+    return _in_ascii(text, width) if plain else text
 
 
 def one_line(verdict: Verdict) -> str:
@@ -65,12 +68,35 @@ def one_line(verdict: Verdict) -> str:
     return f"{verdict.outcome}: {message}" if message else verdict.outcome
 
 
+def short_line(verdict: Verdict, width: int) -> str:
+    """The most of `one_line` that fits and can stand alone."""
+    line = one_line(verdict)
+    tries = [line, ":".join(line.split(":")[:2]), verdict.outcome]  # "error: TypeError", "error"
+    return next((one for one in tries if len(one) <= width), "")
+
+
 def to_ascii(text: str) -> str:
     """
     >>> to_ascii("3 × 2 → é")
     '3 x 2 -> \\\\xe9'
     """
     return text.translate(ASCII).encode("ascii", "backslashreplace").decode()
+
+
+def _in_ascii(text: str, width: int) -> str:
+    """As to_ascii, with lines folded that have grown beyond the width."""
+    lines = to_ascii(text).split("\n")
+    indents = (" " * (len(line) - len(line.lstrip()) + 2) for line in lines)
+    folded = (
+        fill(line, width, later=indent) if len(line) > width else [line]
+        for line, indent in zip(lines, indents, strict=True)
+    )
+    return "\n".join(line for one in folded for line in one)
+
+
+def _own_line(verdict: Verdict) -> OwnLine | None:
+    fault = verdict.reply.fault if verdict.reply else None
+    return fault.own_line if fault and verdict.outcome == "error" else None
 
 
 # ---- what was found ----
@@ -80,23 +106,45 @@ def _findings(verdict: Verdict, plain: bool, width: int) -> list[str]:
     if verdict.difference is not None:
         return difference_lines(verdict.difference, plain, width)
     fault = verdict.reply.fault if verdict.reply else None
+    own = _own_line(verdict)
+    if own:
+        return [*misfit_lines(own, CheckCode(verdict.check), width), _said(fault, width)]
     if fault and verdict.outcome in ("error", "timeout"):
-        return _fault(fault, width)
+        return [_steps(fault.lines, width), _said(fault, width)]
     message = verdict.message
-    return [_wrap(clean(message), width, first="  ", later="  ")] if message else []
+    return [wrap(clean(message), width, first="  ", later="  ")] if message else []
 
 
-def _fault(fault: Fault, width: int) -> list[str]:
-    """The student's own lines, the innermost last, and the message."""
+def _said(fault: Fault, width: int) -> str:
+    """The exception's own words."""
     message = textwrap.shorten(clean(fault.message).replace("\n", " "), MESSAGE, placeholder=" …")
-    said = message if fault.type == "TimeUp" else f"{fault.type}: {message}"
-    lines = [_source_line(line) for line in fault.lines[-3:]]
-    return ["\n".join(lines), _wrap(said, width, first="  ", later="  ")]
+    said = message if fault.type == "TimeUp" else f"{fault.type}: {message}" if message else fault.type
+    return wrap(said, width, first="  ", later="  ")
 
 
-def _source_line(line: Line) -> str:
+def _steps(lines: tuple[Line, ...], width: int) -> str:
+    """The student's own lines, the innermost last; one that calls itself is told once."""
+    told = []
+    inside = ("<genexpr>", "<listcomp>", "<lambda>", "<dictcomp>", "<setcomp>")  # mostly of the line before
+    pairs = zip((None, *lines), lines, strict=False)
+    lines = [
+        line
+        for before, line in pairs
+        if not (before and line.number == before.number and line.function.endswith(inside))
+    ]
+    for line, repeated in groupby(lines):
+        times = len(list(repeated))
+        told.append(_source_line(line, width) + (f"\n      ({times} times)" if times > 1 else ""))
+    return "\n".join(told[-STEPS:])
+
+
+def _source_line(line: Line, width: int) -> str:
     within = f", in {line.function}" if line.function not in ("", "<module>") else ""
-    return f"  {_relative(line.file)}:{line.number}{within}\n      {clean(line.text)[:72]}"
+    place = f"{_relative(line.file)}:{line.number}{within.replace('.<locals>', '')}"
+    source = fill(clean(line.text), width, " " * 6, " " * 10)
+    if len(source) > SOURCE_LINES:
+        source[SOURCE_LINES - 1 :] = [source[SOURCE_LINES - 1][: width - 2] + " …"]
+    return "\n".join([wrap(place, width, first="  ", later="    "), *source])
 
 
 def _relative(file: str) -> str:
@@ -104,64 +152,18 @@ def _relative(file: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
 
 
-# ---- what was called ----
-
-
-def _call(check: Check, width: int) -> str:
-    """The check's own lines; of a long one, the statements that use the student's module."""
-    source = check.path.read_text(encoding="utf-8")
-    function = next(node for node in ast.parse(source).body if getattr(node, "name", None) == check.name)
-    body = function.body[1:]  # without the docstring
-    if body and body[-1].end_lineno - body[0].lineno >= CALL_LINES:
-        body = _using(body, check.parameters[0])
-    lines, shown, after = source.splitlines(), [], None
-    for node in body:
-        if (
-            after is not None
-            and after < node.lineno
-            and any(line.strip() for line in lines[after : node.lineno - 1])
-        ):
-            shown.append("    ...")
-        text = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
-        for line in text.splitlines():
-            shown += _fold("    " + line, width)
-        after = node.end_lineno
-    return "\n".join(shown[:CALL_LINES] + ["    ..."] * (len(shown) > CALL_LINES))
-
-
-def _using(body: list[ast.stmt], module: str) -> list[ast.stmt]:
-    """The statements that use the module, or what came of it."""
-    touched, kept = {module}, []
-    for node in body:
-        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        if touched & {name.id for name in names}:
-            touched |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-            kept.append(node)
-    return kept
-
-
-def _fold(line: str, width: int) -> list[str]:
-    """A line of source, broken between its words and indented further where it is too long."""
-    later = " " * (len(line) - len(line.lstrip()) + 4)
-    return _fill(line, width, "", later)
-
-
 # ---- what to do ----
 
 
 def _turns(verdict: Verdict, width: int) -> list[str]:
-    turns = verdict.wrong_turns[:TURNS]
-    if not turns:
-        return []
-    head = "This is what comes of" if len(turns) == 1 else "This is what comes of one of these:"
-    if len(turns) == 1:
-        return [_wrap(f"{head} {turns[0].name}. {turns[0].says}", width)]
-    return [head, *(_wrap(f"{turn.name}. {turn.says}", width, first="  ", later="  ") for turn in turns)]
+    turns = [f"{turn.says} ({turn.name})" for turn in verdict.wrong_turns[:TURNS]]
+    if len(turns) < 2:
+        return [wrap(f"Likely cause: {turn}", width) for turn in turns]
+    return ["Likely cause, one of these:", *(wrap(turn, width, "  ", "  ") for turn in turns)]
 
 
 def _next_step(verdict: Verdict, command: str) -> str:
     exercise = verdict.check.exercise
-    kind = verdict.difference.kind if verdict.difference else ""
     if verdict.outcome == "grader fault":
         return "tell the course's staff; nothing of yours needs to change."
     if verdict.wrong_turns:
@@ -169,40 +171,46 @@ def _next_step(verdict: Verdict, command: str) -> str:
     if verdict.outcome == "missing":
         return f"`course reset {exercise}` puts its stub back."
     if verdict.reply and verdict.reply.importing:
-        return "mend that first."
+        return _after_import(verdict.reply.fault)
     if verdict.outcome == "error":
-        return f"`{command} --pdb` stops where it was raised, to look around." if command else ""
+        return _after_error(verdict, command)
     if verdict.outcome == "timeout":
         return "look at the loop around that line: what makes it end?"
-    if verdict.outcome != "wrong":
-        return ""
-    if kind == "shape":
-        return f"print the shapes in {exercise}, line by line, up to the first that surprises you."
-    if kind == "dtype":
-        return f"find the line of {exercise} where it becomes {dtype_text(verdict.difference.seen)}."
+    return _after_wrong(verdict) if verdict.outcome == "wrong" else ""
+
+
+def _after_import(fault: Fault | None) -> str:
+    line = fault.lines[-1].text if fault and fault.lines else ""
+    if fault and fault.type in ("ImportError", "ModuleNotFoundError") and re.search(r"\bch\d", line):
+        return "mend that line; other chapters come in as in `from ..ch3.attention import CausalAttention`."
+    return "mend that first."
+
+
+def _after_error(verdict: Verdict, command: str) -> str:
+    own, fault = _own_line(verdict), verdict.reply.fault if verdict.reply else None
+    if fault and fault.type == "RecursionError":
+        return "look at the call on that line: what makes it end?"
+    step = misfit_step(own, CheckCode(verdict.check)) if own else ""
+    pdb = f"`{command} --pdb` stops where it was raised, to look around." if command else ""
+    return step or pdb
+
+
+def _after_wrong(verdict: Verdict) -> str:
+    exercise, difference = verdict.check.exercise, verdict.difference
+    if verdict.check.assembled and difference and difference.path:  # its keys begin with the chapter
+        chapter = str(difference.path[0]).partition(",")[0]
+        return f"mend {chapter} first; `pytest exercises/{chapter}` looks at it alone."
+    kind = difference.kind if difference else ""
     if kind == "nan":
         return "look for 0/0, inf - inf, or a softmax over a row that is all -inf."
-    if kind in ("type", "keys", "length"):
-        return f"look at what {exercise} returns."
-    return f"`course hint {exercise}` gives a hint."
-
-
-def _wrap(text: str, width: int, first: str = "", later: str = "") -> str:
-    return "\n".join("\n".join(_fill(line, width, first, later)) for line in text.split("\n"))
-
-
-def _fill(line: str, width: int, first: str, later: str) -> list[str]:
-    """Lines of at most `width` characters; what stands in quotes or backticks stays whole if it fits."""
-    whole = QUOTED.sub(lambda match: match[0].replace(" ", "\0"), line)
-    for text, break_long_words in ((whole, False), (line, True)):
-        lines = textwrap.wrap(
-            text,
-            width,
-            initial_indent=first,
-            subsequent_indent=later,
-            break_long_words=break_long_words,
-            break_on_hyphens=False,
-        )
-        if all(len(one) <= width for one in lines):
-            break
-    return [one.replace("\0", " ") for one in lines]
+    if kind not in ("shape", "dtype", "type", "keys", "length"):
+        return f"`course hint {exercise}` gives a hint."
+    origins = CheckCode(verdict.check).origins_at(difference.path)
+    if not 0 < len(origins) < 3:
+        return f"look at {exercise}, with the lines above."
+    function = origins[0].name if len(origins) == 1 and origins[0].kind == "returned" else ""
+    if function and kind == "shape":
+        return f"print the shapes in {function}, line by line, up to the first that surprises you."
+    if function and kind == "dtype":
+        return f"find the line of {function} where it becomes {dtype_text(difference.seen)}."
+    return look_at(origins, kind == "type" and difference.seen is None)

@@ -54,10 +54,13 @@ class ForbiddenCalls(TorchFunctionMode):
         self.patterns = [p.rpartition(".")[2] for p in full if p.startswith((".", "torch."))]
         self.is_student_file = is_student_file
         self.use: Use | None = None
+        self._is_forbidden: dict[str, bool] = {}  # by name, so that each is matched once
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         name = getattr(function, "__name__", "")
-        if self.use is None and any(fnmatchcase(name, pattern) for pattern in self.patterns):
+        if name not in self._is_forbidden:
+            self._is_forbidden[name] = any(fnmatchcase(name, pattern) for pattern in self.patterns)
+        if self.use is None and self._is_forbidden[name]:
             line = self._student_line()
             if line is not None:
                 self.use = Use(f"torch's {name}", line)

@@ -5,7 +5,6 @@ at the top of the repository stays at home until someone decides otherwise.
 """
 
 import io
-import os
 import re
 import secrets
 import shutil
@@ -14,7 +13,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.answers import RECORDING, Live, Recorded, record
+from grader.answers import Live, Recorded, record
+from grader.chapters import RECORDING
 from grader.checks import Check
 from grader.compare import compare, same_form
 from grader.course_folder import EXERCISES, ChapterFolders, CourseFolder
@@ -25,10 +25,14 @@ from grader.observe import Reply
 from grader.release import make_stub, marked_parts
 from grader.seeds import PUBLIC, seed_for
 from grader.verdicts import decide
+from grader.whole_file import cannot_write, write_whole
 
 HANDED_OUT = ("course", "grader", "course.toml", "constraints.txt", "LICENSE")
 README = "grader/hand_out_readme.md"  # becomes the hand-out's README.md
-SPARE_STUBS = "course/stubs"  # what `course reset` puts back, since students write into exercises/ itself
+# Students write into exercises/ itself, so what was there is here once more: stubs, which `course reset` puts
+# back, and the chapters handed out solved, which `course start` takes in their place.
+SPARE_STUBS = "course/stubs"
+REVEALED = "course/revealed"
 PACKAGES = ("course", "grader", EXERCISES)
 NOT_FOR_STUDENTS = ("[project.optional-dependencies", "[tool.ruff")  # tables of pyproject.toml
 A_DATE = (1980, 1, 1, 0, 0, 0)  # the same for every file of a zip, so that equal contents are equal bytes
@@ -124,6 +128,7 @@ def hand_out_texts(folder: CourseFolder, reveal: Iterable[str] = ()) -> dict[str
         files[f"{SPARE_STUBS}/{name}/{chapter.module_file.name}"] = stub.encode()
         if name in reveal:
             texts[chapter.module_file.name] = without_markers(chapter)
+            files[f"{REVEALED}/{name}/{chapter.module_file.name}"] = texts[chapter.module_file.name].encode()
         files |= {f"{EXERCISES}/{name}/{file}": text.encode() for file, text in texts.items()}
     return files
 
@@ -150,7 +155,7 @@ def write_folder(files: dict[str, bytes], to: Path) -> None:
             to.rmdir()
         unfinished.rename(to)
     except OSError as error:
-        raise _cannot_write(to, error) from error
+        raise cannot_write(to, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -166,23 +171,6 @@ def zipped(files: dict[str, bytes], top: str) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return buffer.getvalue()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A file that appears whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> GraderError:
-    return GraderError(f"cannot write {path}: {error.strerror or error}")
 
 
 def _files_below(root: Path, path: Path) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ gives the same bytes. `unpack` reads it back and trusts nothing.
 
 import base64
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ MAX_NODES = 500_000
 MAX_JSON_BYTES = 8 << 20
 MAX_BYTES = 64 << 20
 MAX_INT_BITS = 4096
+MAX_EQUAL_HASHES = 16
 
 TENSOR_DTYPES = frozenset(
     {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -264,9 +266,13 @@ class _Reader:
 
     def _dict(self, pairs: list, depth: int) -> dict:
         result = {}
+        hashes: Counter[int] = Counter()  # without many that are equal, which would take for ever
         for key, item in pairs:
             key = self.value(key, depth + 1)
-            if not _can_be_key(key) or key in result:
-                raise MalformedObservation("a dict's key cannot be one, or comes twice")
+            if not _can_be_key(key):
+                raise MalformedObservation("a dict's key cannot be one")
+            hashes[hash(key)] += 1
+            if hashes[hash(key)] > MAX_EQUAL_HASHES or key in result:
+                raise MalformedObservation("a dict's key comes twice, or is made to look like others")
             result[key] = self.value(item, depth + 1)
         return result

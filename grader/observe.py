@@ -6,25 +6,27 @@ Nothing here knows an answer. The same half serves a student's pytest, the judge
 import builtins
 import contextlib
 import linecache
+import os
 import random
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+from grader.checks import NOT_WRITTEN
 from grader.draw import Draw
 from grader.forbidden import ForbiddenCalls, Use
 from grader.observations import ObservationError, freeze
 from grader.operators import Operators
+from grader.steps import Steps
 from grader.time_limit import TimeUp, time_limit
 
-NOT_WRITTEN = ": not written yet"  # how a stub's NotImplementedError ends; release.py writes it
 MAX_MESSAGE = 2000
 
 
@@ -38,6 +40,22 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True, eq=False)
+class OwnLine:
+    """The check's own line that raised, with no line of the student's at work: what came did not fit it.
+
+    problem: "unpack" (names: the targets), "attribute" (names: the attributes that there are), "call" (names:
+    the student's function and its parameters) or "use". statement (its first line) and part (what failed in
+    it) are as ast.unparse writes them. values: parts of the line with what they were, frozen.
+    """
+
+    problem: str
+    statement: str
+    part: str
+    values: tuple[tuple[str, object], ...] = ()
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Fault:
     """Why there is no observation: an exception, and the student's lines, innermost last."""
@@ -45,6 +63,7 @@ class Fault:
     type: str
     message: str
     lines: tuple[Line, ...] = ()
+    own_line: OwnLine | None = None
 
 
 @dataclass
@@ -85,7 +104,7 @@ def observe(function: Callable, parameters: tuple[str, ...], module: ModuleType,
     try:
         with contextlib.ExitStack() as stack:
             given = [module, *(_given(name, setting, stack) for name in parameters[1:])]
-            stack.enter_context(_clean_state(setting.seed))
+            stack.enter_context(clean_state(setting.seed))
             stack.enter_context(time_limit(setting.seconds))
             if calls.patterns:
                 stack.enter_context(calls)
@@ -94,7 +113,7 @@ def observe(function: Callable, parameters: tuple[str, ...], module: ModuleType,
     except setting.pass_through:
         raise
     except BaseException as error:  # SystemExit and the like are a student's errors too
-        reply = _reply_to(error, is_student_file, setting)
+        reply = _reply_to(error, function, module, is_student_file, setting)
     if calls.use is not None and reply.outcome != "timeout":
         reply = Reply("forbidden", use=calls.use)
     reply.seconds = time.perf_counter() - start
@@ -106,12 +125,20 @@ def _given(name: str, setting: Setting, stack: contextlib.ExitStack):
         return Draw(setting.seed, setting.device)
     if name == "operators":
         return Operators()
+    if name == "steps":
+        return Steps()
     if name == "folder":
         return Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
     return setting.other_module(name)
 
 
-def _reply_to(error: BaseException, is_student_file: Callable[[str], bool], setting: Setting) -> Reply:
+def _reply_to(
+    error: BaseException,
+    function: Callable,
+    module: ModuleType,
+    is_student_file: Callable[[str], bool],
+    setting: Setting,
+) -> Reply:
     lines = student_lines(error, is_student_file)
     if isinstance(error, TimeUp):
         fault = Fault("TimeUp", f"still running after {setting.seconds:g} s", lines)
@@ -119,6 +146,10 @@ def _reply_to(error: BaseException, is_student_file: Callable[[str], bool], sett
     if isinstance(error, ObservationError):
         return Reply("error", fault=Fault("what it returned", str(error), lines), exception=error)
     fault = Fault(exception_name(error), exception_message(error), lines)
+    if not lines and os.path.isfile(function.__code__.co_filename):  # in a worker it is no file
+        from grader.own_line import own_line
+
+        fault = replace(fault, own_line=own_line(error, function, module, setting))
     not_written = isinstance(error, NotImplementedError) and fault.message.endswith(NOT_WRITTEN)
     return Reply("not started" if not_written else "error", fault=fault, exception=error)
 
@@ -154,7 +185,7 @@ def exception_message(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _clean_state(seed: int):
+def clean_state(seed: int):
     """Every run begins with the same random state, float32 and gradients, and leaves none changed."""
     torch_state, python_state = torch.get_rng_state(), random.getstate()
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()

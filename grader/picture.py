@@ -29,7 +29,8 @@ def side_by_side(expected, seen, wrong: torch.Tensor, plain: bool) -> list[str]:
         if rows <= SMALL_ROWS and 1 < columns <= SMALL_COLUMNS:
             return [*lines, *_grids(one[outer], other[outer], wrong[outer], where)]
         if 1 < rows <= PICTURE_SIDE and 1 < columns <= PICTURE_SIDE and not np.iscomplexobj(one):
-            lines += [*_shaded(one[outer], other[outer], wrong[outer], where, plain), ""]
+            picture = _shaded(one[outer], other[outer], wrong[outer], where, plain)
+            lines += [*picture, ""] if picture else []
     row = first[:-1]
     return [*lines, *_numbers(one[row], other[row], wrong[row], first)]
 
@@ -59,7 +60,8 @@ def _shown_in(pair: list[str]) -> int:
 
 
 def _summary(one: np.ndarray, other: np.ndarray, wrong: np.ndarray, first: tuple) -> str:
-    count = f"{int(wrong.sum())} of {wrong.size} numbers differ"
+    differ = "are NaN" if np.isnan(other[wrong]).all() else "differ"
+    count = f"{int(wrong.sum())} of {wrong.size} numbers {differ}"
     place = f"first at [{', '.join(map(str, first))}]"
     with np.errstate(invalid="ignore", over="ignore"):
         gaps = np.abs(one.astype(complex) - other.astype(complex))[wrong]
@@ -100,22 +102,24 @@ def _grids(one: np.ndarray, other: np.ndarray, wrong: np.ndarray, where: str) ->
 
 
 def _shaded(one: np.ndarray, other: np.ndarray, wrong: np.ndarray, where: str, plain: bool) -> list[str]:
-    """Two pictures of the sizes of the numbers."""
+    """Two pictures of the sizes of the numbers; none where the two would be the same."""
     shades = ASCII_SHADES if plain else SHADES
     sizes = np.abs(np.stack([one, other]).astype(np.float64))
     largest = sizes.max(where=np.isfinite(sizes), initial=0.0)
+    left, right = ([_row(numbers, largest, shades) for numbers in matrix] for matrix in (one, other))
+    if left == right:
+        return []
     side = max(2 * one.shape[1], len("expected" + where))
     lines = [f"     {'expected' + where:<{side}}    actual{where}, * differs"]
-    for row, (left, right) in enumerate(zip(one, other, strict=True)):
+    for row, pictures in enumerate(zip(left, right, strict=True)):
         mark = " *" if wrong[row].any() else ""
-        pictures = _row(left, largest, shades), _row(right, largest, shades)
         lines.append(f"  {row:>2} {pictures[0]:<{side}}    {pictures[1]}{mark}")
-    drawn = "".join(lines[1:])
-    odd = [f"{sign} is {name}" for sign, name in ODD.items() if sign in drawn]
-    return [
-        *lines,
-        f"     {shades[0]} is 0, {shades[-1]} is {', '.join([f'{largest:.4g}', *odd])}, signs aside",
-    ]
+    drawn = "".join([*left, *right])
+    signs = [f"{shades[0]} is 0"] if shades[0] in drawn else []
+    signs += [f"{shades[-1]} is {largest:.4g}"] if largest else []
+    signs += [f"{sign} is {name}" for sign, name in ODD.items() if sign in drawn]
+    negative = any((np.isfinite(numbers) & (numbers < 0)).any() for numbers in (one, other))
+    return [*lines, f"     {', '.join(signs)}{', signs aside' if negative else ''}"]
 
 
 def _row(numbers: np.ndarray, largest: float, shades: str) -> str:

@@ -9,6 +9,8 @@ import doctest
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from functools import cache
 from inspect import signature
 from pathlib import Path
@@ -19,6 +21,7 @@ import torch
 from grader.answers import Live
 from grader.chapter_run import ChapterRun
 from grader.chapters import read_source
+from grader.checks import Check
 from grader.compare import compare
 from grader.course_folder import ChapterFolders, CourseFolder
 from grader.failure_text import one_line
@@ -26,8 +29,10 @@ from grader.hand_out import chapter_texts, hand_out_texts, recording_is_current,
 from grader.lazy import KINDS, make_lazy
 from grader.leaks import HandOutIndex
 from grader.made_up import made_up
+from grader.misconceptions import FILE_NAME, load_misconceptions, patched_source
 from grader.observe import Reply
-from grader.suites import Subject, Suite
+from grader.own_chapters import OwnChapters, Piece, needed_chapters
+from grader.suites import Subject, Suite, entered_lines, exercises_at
 from grader.summary import exercise_states
 from grader.travel import unresolved_names
 from grader.verdicts import Verdict
@@ -177,7 +182,10 @@ def _full_points(suite: Suite, load: Callable[[], ModuleType], file: Path | None
 
 
 def wrong_turns(subject: Subject) -> Iterator[str]:
-    """Every misconception is caught by both suites, and told apart from the others by the public one."""
+    """Every misconception is caught by both suites, and told apart from the others by the public one.
+
+    Assembled checks are to find earlier chapters' misconceptions too.
+    """
     for turn in subject.misconceptions:
         for suite in (subject.public, subject.hidden):
             verdicts = suite.verdicts_on(turn)
@@ -186,6 +194,48 @@ def wrong_turns(subject: Subject) -> Iterator[str]:
                 yield f"{turn.name} ({turn.exercise}) passes every {suite.kind} check"
             elif suite is subject.public and not _named(verdicts, turn.name):
                 yield f"{turn.name} ({turn.exercise}) is not named, or never without another"
+
+    for suite in (subject.public, subject.hidden):
+        for check in suite.checks:
+            if check.assembled:
+                yield from _early_turns(subject, suite, check)
+
+
+def _early_turns(subject: Subject, suite: Suite, check: Check) -> Iterator[str]:
+    """An assembled check finds earlier chapters' misconceptions, and blames each on its own chapter."""
+    tree, chapter = subject.chapter.tree, subject.chapter.name
+    needed = needed_chapters(tree, chapter, check.other_modules)
+    files = {one: tree.file(one) for one in [*needed, chapter]}
+    pieces = {one: Piece(file.stem, str(file), read_source(file)) for one, file in files.items()}
+    module = subject.load("assembled", subject.chapter.source)
+    alone = copy(check)
+    alone.needs = ()
+    for early in needed:
+        with entered_lines(pieces[early].file) as lines:
+            suite.live.reply(check, module)
+        entered = exercises_at(lines, pieces[early].source)
+        found = False
+        for turn in load_misconceptions(files[early].parent / FILE_NAME):
+            # the hidden check is the public one on other inputs: one turn shows that it sees the chapter
+            if turn.exercise not in entered or (found and suite is subject.hidden):
+                continue
+            piece = replace(pieces[early], source=patched_source(pieces[early].source, turn))
+            own = OwnChapters(tree, pieces | {early: piece})
+            verdict = replace(suite, checks=[alone]).run(lambda: module, own=own).verdict(check.name)
+            own.forget()
+            if not verdict.passed:
+                found = True
+                if not _blames(verdict, early, piece.file):
+                    yield f"{suite.kind} {_told(verdict)}, and not blamed on {early}, which has {turn.name}"
+        if not found:
+            yield f"{suite.kind} {check.name} passes with every misconception of {early}"
+
+
+def _blames(verdict: Verdict, chapter: str, file: str) -> bool:
+    if verdict.outcome == "wrong":
+        return verdict.message.endswith(f" {chapter}") or f" {chapter}," in verdict.message
+    lines = verdict.reply.fault.lines if verdict.reply and verdict.reply.fault else ()
+    return bool(lines) and lines[-1].file == file
 
 
 def _named(verdicts: list[Verdict], name: str) -> bool:

@@ -4,10 +4,12 @@ Beside a recording (`expected.safetensors`) the checks are public: the module is
 recording has the answers. Elsewhere they are hidden: the reference runs live on this run's inputs, and the
 module is `--submission PATH`'s, or the reference's own without it.
 
-Student code runs in this process, so that breakpoints, --pdb and full tracebacks (--tb=long) work.
+A student's own code runs in this process, so that breakpoints, --pdb and full tracebacks (--tb=long) work. A
+submission runs in a worker, as `grader grade` has it, unless --in-process is given.
 """
 
 import bdb
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,16 @@ def pytest_addoption(parser):
         "--submission", type=Path, metavar="PATH", help="what a student handed in, for hidden checks"
     )
     group.addoption(
-        "--in-process", action="store_true", help="run the submission in this process, unprotected"
+        "--in-process", action="store_true", help="run the submission in this process, unprotected: no grade"
     )
     group.addoption("--device", default="cpu", help="where the student's code runs: cpu, cuda, mps")
     group.addoption("--reference", metavar="PACKAGE", help="the reference's package (course.toml names it)")
     group.addoption("--seed", help="the round of inputs for hidden checks, to repeat a run")
+    group.addoption(
+        "--github",
+        action="store_true",
+        help="mark what fails for GitHub Actions; what is not begun is no failure",
+    )
 
 
 def pytest_configure(config):
@@ -121,6 +128,12 @@ class FailureReport:
         text = failure_text(self.verdict, self.command, plain)
         return f"{text}\n\n{self.traceback}" if self.traceback else text
 
+    def shorten(self, line: str) -> None:
+        """Give pytest's summary another line than JUnit had, or none."""
+        self.reprcrash.message = line
+        if not line:
+            self.reprcrash = None
+
     def __str__(self):
         return self.text()
 
@@ -144,11 +157,30 @@ def pytest_report_teststatus(report):
     return OUTCOMES.get(getattr(report, "check_outcome", ""))
 
 
+def pytest_sessionfinish(session):
+    """Under --github a push is red only for what was begun and is wrong."""
+    runs = session.config.stash[RUNS]
+    if session.config.getoption("--github") and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+        quiet = sum(verdict.outcome in OUTCOMES for run in runs.runs.values() for verdict in run.verdicts)
+        if session.testsfailed == quiet:
+            session.exitstatus = pytest.ExitCode.OK
+
+
+def pytest_unconfigure(config):
+    config.stash[RUNS].close()
+
+
 def pytest_terminal_summary(terminalreporter, config):
+    _shorten_failed_lines(terminalreporter)
     lines = config.stash[RUNS].summary()
     if lines:
         terminalreporter.write_sep("=", "course")
         for line in lines:
+            terminalreporter.write_line(line)
+    if config.getoption("--github"):
+        from grader.annotations import annotations
+
+        for line in annotations(list(config.stash[RUNS].runs.values()), config.rootpath):
             terminalreporter.write_line(line)
 
 
@@ -160,6 +192,7 @@ class Runs:
         self.checks: dict[Path, list] = {}
         self.runs: dict[Path, object] = {}
         self.seed = config.getoption("--seed")
+        self.servers: list = []
 
     def add(self, path: Path, checks: list) -> None:
         self.checks.setdefault(path, checks)
@@ -175,9 +208,10 @@ class Runs:
             return Verdict(check, "grader fault", str(error))
 
     def _make(self, path: Path):
-        from grader.answers import RECORDING, Live, Recorded
+        from grader.answers import Live, Recorded
         from grader.chapter_run import ChapterRun
-        from grader.chapters import Tree, chapter_of, find_submission, read_source
+        from grader.chapters import RECORDING, Tree, chapter_of, find_submission, read_source
+        from grader.own_chapters import OwnChapters
         from grader.seeds import PUBLIC, new_master
 
         chapter = chapter_of(path)
@@ -199,10 +233,13 @@ class Runs:
         tree = Tree.of_package(self._reference(path))
         file, load = tree.file(chapter), lambda: tree.module(chapter)
         submission = self.config.getoption("--submission")
+        if submission is not None and not self.in_process:
+            return self._judged(chapter, self.checks[path], tree, submission)
         if submission is not None:
             name = file.name
             file = find_submission(submission, chapter, name) or submission / name
             load = lambda: tree.load(chapter, read_source(file), str(file), "submission")  # noqa: E731
+            options["own"] = OwnChapters.handed_in(tree, submission, chapter)
         return ChapterRun(
             chapter,
             self.checks[path],
@@ -213,6 +250,46 @@ class Runs:
             other_module=tree.module_named,
             **options,
         )
+
+    @property
+    def in_process(self) -> bool:
+        return self.config.getoption("--in-process")
+
+    def _judged(self, chapter: str, checks: list, tree, submission: Path):
+        """The submission in a worker, as `grader grade` has it."""
+        from grader.answers import Live
+        from grader.intake import HandedIn, take_in_one
+        from grader.judge import worker_job
+        from grader.judged_run import JudgedRun
+        from grader.sandbox import best_tier
+        from grader.server import Server
+
+        if self.config.getoption("--device") != "cpu":
+            raise GraderError("a sandbox has the CPU alone: add --in-process for another device")
+        if not submission.exists():
+            raise GraderError(f"there is no {submission}: --submission names what a student handed in")
+        taken = take_in_one(submission, {name: file.stem for name, file in tree.files.items()})
+        problem = "; ".join(taken.problems) or f"there is no {tree.file(chapter).name} in {submission}"
+        handed_in = taken.modules.get(chapter) or HandedIn(chapter, "", "", problem=problem)
+        live = Live(tree, chapter, self.seed)
+        for check in checks:  # so that the worker imports what the reference needs
+            live.expected(check)
+        self.tier = best_tier()
+        self.servers.append(Server(self.tier, worker_job(tree, chapter), (tree.folder.parent,)))
+        return JudgedRun(
+            chapter,
+            checks,
+            handed_in,
+            self.servers[-1],
+            live,
+            master=self.seed,
+            tree=tree,
+            earlier={name: one for name, one in taken.modules.items() if int(name[2:]) < int(chapter[2:])},
+        )
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.stop()
 
     def _reference(self, path: Path) -> str:
         from grader.course_file import find_course_file, load_course
@@ -236,9 +313,22 @@ class Runs:
             lines += chapter_lines(path.parent, run)
         if self.seed:
             lines.append(f"hidden checks: repeat these inputs with --seed {self.seed}")
-        if self.config.getoption("--submission"):
+        if self.config.getoption("--submission") and self.in_process:
             lines.append("warning: the submission ran in this process, unprotected; this is no grade")
+        elif self.servers:
+            lines += textwrap.wrap(f"{self.tier.name}: {self.tier.says}", 80, subsequent_indent="  ")
         return lines
+
+
+def _shorten_failed_lines(terminalreporter) -> None:
+    """Pytest's lines "FAILED exercises/ch3/...::name - wrong: looks like ..." end with a whole word."""
+    from grader.failure_text import short_line
+
+    for report in terminalreporter.stats.get("failed", ()):
+        if isinstance(report.longrepr, FailureReport):
+            width = terminalreporter._tw.fullwidth - len(f"FAILED {report.nodeid} - ")
+            line = short_line(report.longrepr.verdict, width)
+            report.longrepr.shorten(line)
 
 
 def _pass_through() -> tuple[type[BaseException], ...]:

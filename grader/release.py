@@ -20,8 +20,8 @@ import tokenize
 from dataclasses import dataclass
 from io import StringIO
 
+from grader.checks import NOT_WRITTEN
 from grader.errors import GraderError
-from grader.observe import NOT_WRITTEN
 
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"

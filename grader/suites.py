@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from grader.answers import RECORDING, Live, Recorded, record
+from grader.answers import Live, Recorded, record
 from grader.chapter_run import ChapterRun
-from grader.chapters import read_source
+from grader.chapters import RECORDING, read_source
 from grader.checks import Check
 from grader.course_folder import ChapterFolders, CourseFolder
 from grader.misconceptions import Misconception
 from grader.observe import Reply
+from grader.own_chapters import OwnChapters
 from grader.seeds import PUBLIC, seed_for
 from grader.verdicts import Verdict, decide
 
@@ -89,7 +90,9 @@ class Suite:
     def master(self) -> str:
         return self.live.master
 
-    def run(self, load: Callable[[], ModuleType], file: Path | None = None) -> ChapterRun:
+    def run(
+        self, load: Callable[[], ModuleType], file: Path | None = None, own: OwnChapters | None = None
+    ) -> ChapterRun:
         return ChapterRun(
             self.chapter.name,
             self.checks,
@@ -98,6 +101,7 @@ class Suite:
             self.answers,
             master=self.master,
             other_module=self.chapter.tree.module_named,
+            own=own,
         )
 
     def of(self, exercise: str) -> list[Check]:
@@ -136,7 +140,8 @@ class Remembered(Live):
         if check.name not in self._entered:
             with entered_lines(self.reference.__file__) as lines:
                 super().expected(check)
-            self._entered[check.name] = self._exercises_at(lines)
+            source = read_source(self.tree.file(self.chapter))
+            self._entered[check.name] = exercises_at(lines, source)
         return super().expected(check)
 
     def misconception_reply(self, check: Check, misconception: Misconception) -> Reply:
@@ -147,15 +152,6 @@ class Remembered(Live):
         if key not in self._replies:
             self._replies[key] = super().misconception_reply(check, misconception)
         return self._replies[key]
-
-    def _exercises_at(self, lines: set[int]) -> set[str]:
-        definitions = ast.parse(read_source(self.tree.file(self.chapter))).body
-        return {
-            node.name
-            for node in definitions
-            if isinstance(node, ast.FunctionDef | ast.ClassDef)
-            and any(first_line(node) <= line <= node.end_lineno for line in lines)
-        }
 
 
 class OwnTurns(Remembered):
@@ -182,6 +178,16 @@ def entered_lines(file: str) -> Iterator[set[int]]:
         yield lines
     finally:
         sys.setprofile(before)
+
+
+def exercises_at(lines: set[int], source: str) -> set[str]:
+    """The functions and classes of a module that hold some of these lines."""
+    return {
+        node.name
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and any(first_line(node) <= line <= node.end_lineno for line in lines)
+    }
 
 
 def first_line(node: ast.FunctionDef | ast.ClassDef) -> int:

@@ -1,11 +1,14 @@
 """After a run: points per chapter, and what is next."""
 
+import ast
 import textwrap
 from pathlib import Path
 
 from grader.chapter_run import ChapterRun
+from grader.chapters import read_source
 from grader.course_file import find_course_file, load_course
 from grader.errors import GraderError
+from grader.observe import NOT_WRITTEN
 
 WIDTH = 80
 
@@ -18,17 +21,56 @@ def chapter_lines(folder: Path, run: ChapterRun) -> list[str]:
     earned = sum(points[name] for name in ran if states.get(name) == "passed")
     possible = sum(points[name] for name in ran)
     unit = "points" if problem is None else "exercises"
-    part = "" if len(ran) == len(points) else f" in the {len(ran)} exercises run"
+    part = "" if len(ran) == len(points) else f" in the {_exercises(len(ran))} run"
     line = f"{run.chapter}: {earned} of {possible} {unit}{part}"
     nexts = [name for name in ran if states.get(name) != "passed"]
     line += f"; next: {nexts[0]}" if nexts else "; all passed" if ran else ""
     lines = [line]
-    idle = [name for name in points if states.get(name) == "not started"]
+    begun = {name: _rest_of_begun(run, name) for name in nexts}
+    idle = [name for name in nexts if states[name] == "not started" and not begun[name]]
     if idle:
         lines += _wrapped(f"  not started: {', '.join(idle)}")
+    rest = [name for names in begun.values() for name in names]
+    if rest:
+        lines += _wrapped(f"  begun, still to write: {', '.join(rest)}")
     for reason, exercises in _blocked(run).items():
         lines += _wrapped(f"  blocked {reason}: {', '.join(exercises)}")
     return lines + (_wrapped(f"  {problem}") if problem else [])
+
+
+def still_to_write(source: str, exercise: str) -> list[str]:
+    """What of an exercise is still as the stub has it, in the order of the file.
+
+    >>> still_to_write('def f():\\n    raise NotImplementedError("f: not written yet")', "f")
+    ['f']
+    """
+    found = []
+    for node in _nodes(source, exercise):
+        match node:
+            case ast.Raise(ast.Call(ast.Name("NotImplementedError"), [ast.Constant(str(message))])):
+                if message.endswith(NOT_WRITTEN):
+                    found.append((node.lineno, message.removesuffix(NOT_WRITTEN)))
+    return [name for _, name in sorted(found)]
+
+
+def _nodes(source: str, exercise: str) -> list[ast.AST]:
+    definitions = [node for node in ast.parse(source).body if getattr(node, "name", None) == exercise]
+    return [part for definition in definitions for part in ast.walk(definition)]
+
+
+def _rest_of_begun(run: ChapterRun, exercise: str) -> list[str]:
+    """What is still to write of an exercise, if some of its functions are written."""
+    try:
+        source = read_source(run.file)
+        functions = [node for node in _nodes(source, exercise) if isinstance(node, ast.FunctionDef)]
+        rest = still_to_write(source, exercise)
+    except (OSError, SyntaxError, UnicodeDecodeError):  # in a sandbox, or unreadable; a verdict says so
+        return []
+    return rest if len(rest) < len(functions) else []
+
+
+def _exercises(number: int) -> str:
+    return "one exercise" if number == 1 else f"{number} exercises"
 
 
 def _blocked(run: ChapterRun) -> dict[str, list[str]]:
@@ -46,10 +88,15 @@ def _wrapped(line: str) -> list[str]:
 
 
 def exercise_states(run: ChapterRun) -> dict[str, str]:
-    """passed when all of an exercise's checks passed, not started when all of those that ran are that."""
+    """passed when all of an exercise's checks passed, not started when all of those that ran are that.
+
+    Assembled checks carry no points, so they do not count here.
+    """
     outcomes: dict[str, list[str]] = {}
     done = {verdict.check.name: verdict.outcome for verdict in run.verdicts}
     for check in run.checks.values():
+        if check.assembled:
+            continue
         outcomes.setdefault(check.exercise, []).append(done.get(check.name, "not run"))
     return {exercise: _state(seen) for exercise, seen in outcomes.items()}
 

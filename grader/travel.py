@@ -20,6 +20,7 @@ BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("__")
 IMPORTABLE = frozenset({"torch", "numpy", "regex", "tiktoken", "safetensors"}) | sys.stdlib_module_names
 
 
+@functools.cache
 def check_source(check: Check) -> str:
     """Source that defines the check's function, on its own, under its own name."""
     file = _read(check.path)

@@ -1,11 +1,22 @@
-"""The public checks of chapter 4, in the order of block.py. Run them with `pytest exercises/ch4`."""
+"""The public checks of chapter 4, in the order of block.py. Run them with `pytest exercises/ch4`.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch4 import block; from exercises.ch4.test_block import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch4", "norm_has_its_parts"))
+
+Then `norm_has_its_parts.function(block)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import torch
 from torch import nn
 
 from grader.checks import check
 
-SHARED = ("error_of", "kind", "shapes", "sizes")
+SHARED = ("kind", "refusal", "shapes", "sizes")
 
 READY_NORMS = (
     "nn.LayerNorm",
@@ -42,14 +53,16 @@ def sizes(block, **changes):
     return block.GPTConfig(**(small | changes))
 
 
-def error_of(call):
-    """The kind of error that a call raises."""
+def refusal(function, *args):
+    """How a call is refused: by a ValueError, or by what Python or torch say where nobody looked."""
     try:
-        call()
+        function(*args)
     except NotImplementedError:
         raise
-    except Exception as error:
-        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+    except ValueError:
+        return "ValueError"
+    except (LookupError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
     return "no error"
 
 
@@ -150,11 +163,11 @@ def dropout_is_drawn_for_each_number(block, draw):
     }
 
 
-@check("Dropout")
+@check("Dropout", needs="dropout_zeroes_and_enlarges")
 def dropout_has_limits(block, draw):
     """p is at least 0, where nothing is zeroed, and less than 1; anything else is a ValueError."""
-    errors = {p: error_of(lambda p=p: block.Dropout(p)) for p in (-0.1, 1.0, 1.5)}
-    return {"p = 0": block.Dropout(0.0)(draw.normal(3, 4)), "errors": errors}
+    refused = {p: refusal(block.Dropout, p) for p in (-0.1, 1.0, 1.5)}
+    return {"at 0": block.Dropout(0.0)(draw.normal(3, 4)), "refused": refused}
 
 
 # ---- FeedForward ----
@@ -236,6 +249,14 @@ def block_has_its_parts(block):
         "qkv_bias": shapes(biased),
         "heads": layer.att.num_heads,
     }
+
+
+@check("TransformerBlock", needs="block_has_its_parts")
+def block_is_made_in_order(block):
+    """Attention is made first: after seed 123 its weights are these."""
+    torch.manual_seed(123)
+    layer = block.TransformerBlock(sizes(block))
+    return {"W_query": layer.att.W_query.weight, "out_proj": layer.att.out_proj.weight}
 
 
 @check("TransformerBlock", needs="block_has_its_parts")

@@ -1,4 +1,15 @@
-"""What chapter 5's exercises are asked. Run it with `pytest exercises/ch5`."""
+"""What chapter 5's exercises are asked. Run it with `pytest exercises/ch5`.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch5 import model; from exercises.ch5.test_model import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch5", "parts_of_the_model"))
+
+Then `parts_of_the_model.function(model)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import torch
 from torch import nn
@@ -7,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from grader.checks import check
 
-SHARED = ("NoRandomStart", "DropOdd", "loose_parts", "start_of")
+SHARED = ("NoRandomStart", "DropOdd", "early_pieces", "loose_parts", "outcome", "start_of")
 
 FINISHED_PARTS = (
     "nn.Transformer*",
@@ -32,6 +43,30 @@ class DropOdd(nn.Module):
 
     def forward(self, x):
         return x * (torch.arange(x.shape[-1], device=x.device) % 2 == 0)
+
+
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def loose_parts(block, n_layers=4, vocab_size=300):
@@ -100,6 +135,14 @@ def parts_are_made_in_order(model, draw):
     return gpt.to(draw.device)(draw.tensor([[0, 1, 2, 3]]))
 
 
+@check("GPTModel", needs="logits_of_every_position", assembled=True)
+def your_own_chapters_together(model, inputs, attention, block, draw):
+    """Your own chapters 2 to 5 work together; mend the earliest one that differs."""
+    seen = early_pieces(inputs, attention, block, draw)
+    gpt = draw.fill(model.GPTModel(model.GPTConfig(30, 8, 6, n_heads=2, n_layers=2, qkv_bias=True)))
+    return seen | {"ch5, GPTModel": outcome(gpt, draw.integers(0, 30, 2, 5))}
+
+
 # count_parameters
 
 
@@ -141,7 +184,7 @@ def embeddings_start_small(model, block):
 
 @check("init_weights", needs="embeddings_start_small")
 def matrices_start_small(model, block):
-    """So are the head and the matrices of the blocks, but for the two that write into the shortcuts."""
+    """The head and the blocks' matrices start at 0.02 too, but for the two that write into the shortcuts."""
     parts = loose_parts(block)
     model.init_weights(parts)
     atts = [b.att for b in parts.trf_blocks]
@@ -229,7 +272,6 @@ def head_still_scores_tokens(model, block, draw):
         for table in (parts.tok_emb, parts.out_head):
             table.weight.copy_(torch.arange(300.0)[:, None].expand(300, 40) / 300)
     model.tie_weights(parts)
-    try:
-        return parts.to(draw.device).out_head(draw.normal(2, 40))
-    except Exception as error:
-        return type(error).__name__
+    head, x = parts.to(draw.device).out_head, draw.normal(2, 40)
+    is_linear = isinstance(head, nn.Linear)
+    return {"out_head": "nn.Linear" if is_linear else type(head).__name__, "scores": is_linear and head(x)}

@@ -1,4 +1,15 @@
-"""What chapter 6's exercises are asked. Run it with `pytest exercises/ch6`."""
+"""What chapter 6's exercises are asked. Run it with `pytest exercises/ch6`.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch6 import training; from exercises.ch6.test_training import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch6", "loss_of_equal_chances"))
+
+Then `loss_of_equal_chances.function(training, draw)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import os
 from math import log
@@ -17,6 +28,8 @@ SHARED = (
     "Scores",
     "Elsewhere",
     "batches_of",
+    "early_pieces",
+    "outcome",
     "noisy_steps",
 )
 
@@ -117,6 +130,30 @@ def batches_of(ids):
     return [(rows[:, :-1].contiguous(), rows[:, 1:].contiguous()) for rows in ids.cpu()]
 
 
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def noisy_steps(model, optimizer, steps):
     """Train on random numbers of torch's global generator."""
     for _ in range(steps):
@@ -182,6 +219,16 @@ def first_batches_only(training, draw):
     return [training.calc_loss_loader(loader, model, draw.device, n) for n in (None, 1, 3, 9)]
 
 
+@check("calc_loss_loader", needs="first_batches_only")
+def looking_changes_nothing(training, draw):
+    """Looking at the losses leaves the model in the mode that it is in, and keeps no gradients."""
+    model = Table(draw.normal(5, 5))
+    loader = batches_of(draw.integers(0, 5, 2, 2, 4))
+    for mode in (True, False):
+        training.calc_loss_loader(loader, model.train(mode), draw.device)
+    return [{"training": mode, "gradients": gradients} for _, mode, gradients in model.passes]
+
+
 @check("calc_loss_loader", needs="loader_of_equal_chances")
 def no_batch_to_look_at(training, draw):
     """A loader without batches is a ValueError."""
@@ -189,16 +236,6 @@ def no_batch_to_look_at(training, draw):
         return training.calc_loss_loader([], Table(draw.normal(5, 5)), draw.device)
     except ValueError:
         return "ValueError"
-
-
-@check("calc_loss_loader", needs="first_batches_only")
-def looking_changes_nothing(training, draw):
-    """It runs the model as it is, in training mode or not, and without keeping gradients."""
-    model = Table(draw.normal(5, 5))
-    loader = batches_of(draw.integers(0, 5, 2, 2, 4))
-    for mode in (True, False):
-        training.calc_loss_loader(loader, model.train(mode), draw.device)
-    return [{"training": mode, "gradients": gradients} for _, mode, gradients in model.passes]
 
 
 # estimate_loss
@@ -370,7 +407,7 @@ def all_gradients_are_one_vector(training, draw):
 
 @check("train_model", needs="loss_of_a_batch")
 def a_step_for_each_batch(training, draw):
-    """The weights after two passes over three batches, with torch's kind of SGD."""
+    """The model's weights after two passes over three batches, a step of SGD for each batch."""
     model = Table(draw.normal(5, 5))
     loader = batches_of(draw.integers(0, 5, 3, 2, 4))
     optimizer = Momentum(model.parameters(), lr=0.5)
@@ -382,7 +419,7 @@ def a_step_for_each_batch(training, draw):
 
 @check("train_model", needs=("a_step_for_each_batch", "first_batches_only"))
 def losses_on_the_way(training, draw):
-    """After steps 0, 2 and 4: both losses, and how many of 6 tokens a step had been trained on."""
+    """After steps 0, 2 and 4: both losses, and how many tokens had been trained on, 6 for each step."""
     model = Table(draw.normal(5, 5))
     loader, val_loader = (batches_of(draw.integers(0, 5, 3, 2, 4)) for _ in range(2))
     optimizer = Momentum(model.parameters(), lr=0.5)
@@ -419,6 +456,18 @@ def looks_are_told(training, draw):
     return told
 
 
+@check("train_model", needs="losses_on_the_way", assembled=True)
+def your_own_chapters_together(training, inputs, attention, block, model, draw):
+    """Your own chapters 2 to 6 work together in 4 steps of training; mend the earliest one that differs."""
+    loader = inputs.create_dataloader(draw.integers(0, 30, 33).cpu(), 2, 4, stride=4, shuffle=False)
+    seen = {"ch2, create_dataloader": list(loader)} | early_pieces(inputs, attention, block, draw)
+    gpt = draw.fill(model.GPTModel(model.GPTConfig(30, 8, 6, n_heads=2, n_layers=1, qkv_bias=True)))
+    seen["ch5, GPTModel"] = outcome(gpt, draw.integers(0, 30, 2, 5))
+    optimizer = Momentum(gpt.parameters(), lr=0.05)
+    settings = gpt, loader, loader, optimizer, draw.device, 1, 3, 1
+    return seen | {"ch6, train_model": outcome(training.train_model, *settings)}
+
+
 # save_checkpoint
 
 
@@ -433,7 +482,7 @@ def one_file_appears(training, folder):
 
 @check("save_checkpoint", needs="one_file_appears")
 def run_goes_on_as_if_never_stopped(training, draw, folder):
-    """Two steps, save; into a new model load, two steps: the weights are those of four steps."""
+    """Two steps and a save, then a load and two more: the weights are those of four steps in a row."""
     model = draw.fill(nn.Linear(3, 2))
     optimizer = Momentum(model.parameters(), lr=0.5)
     noisy_steps(model, optimizer, 2)

@@ -1,4 +1,15 @@
-"""Checks of chapter 7. Models are given here, so that only the sampling is looked at."""
+"""Checks of chapter 7. Models are given here, so that only the sampling is looked at.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch7 import sampling; from exercises.ch7.test_sampling import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch7", "greedy_goes_round_the_circle"))
+
+Then `greedy_goes_round_the_circle.function(sampling, draw)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import torch
 from torch import nn
@@ -8,6 +19,8 @@ from grader.checks import check
 SHARED = (
     "WindowModel",
     "circle_model",
+    "early_pieces",
+    "outcome",
     "refused",
     "rows_through",
     "small_gpt",
@@ -49,6 +62,30 @@ def talkative_gpt(model, draw):
         gpt.final_norm.shift.zero_()
         gpt.out_head.weight.copy_(directions.roll(1, dims=0))
     return gpt
+
+
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def refused(function, *args, **settings):
@@ -93,7 +130,7 @@ def the_model_sees_a_moving_window(sampling, draw):
     return sampling.generate_text(WindowModel(11), idx, max_new_tokens=7, context_size=4)
 
 
-@check("generate_text")
+@check("generate_text", needs="greedy_goes_round_the_circle")
 def nothing_follows_an_empty_prompt(sampling, draw):
     """An empty prompt is a ValueError."""
     return refused(sampling.generate_text, circle_model(draw, 4), draw.integers(0, 4, 2, 0), 3, 4)
@@ -115,7 +152,7 @@ def an_eighth_of_the_temperature_is_bolder(sampling, draw):
     return torch.softmax(sampling.apply_temperature(scores, 0.125), dim=-1)
 
 
-@check("apply_temperature")
+@check("apply_temperature", needs="temperature_acts_on_the_logits")
 def a_temperature_of_0_or_below_is_refused(sampling, draw):
     """Temperatures of 0 and below are ValueErrors."""
     logits = draw.tensor([1.0, 2.0])
@@ -152,7 +189,7 @@ def top_k_changes_nothing_of_yours(sampling, draw):
     return logits
 
 
-@check("top_k_filter")
+@check("top_k_filter", needs="the_best_and_those_as_good_stay")
 def a_k_below_1_is_refused(sampling, draw):
     """A k of 0 or below is a ValueError."""
     return {k: refused(sampling.top_k_filter, draw.tensor([1.0, 2.0]), k) for k in (0, -1)}
@@ -170,7 +207,7 @@ def the_token_that_crosses_stays(sampling, draw):
 
 @check("top_p_filter", needs="the_token_that_crosses_stays")
 def every_token_keeps_its_place(sampling, draw):
-    """In rows of any order: what stays, stays at its place with its own logit."""
+    """In rows of any order, what is kept stays at its own place with its own logit."""
     logits = draw.tensor([[0.05, 0.4, 0.1, 0.25, 0.2], [0.12, 0.08, 0.7, 0.06, 0.04]]).log() + 3
     return {p: sampling.top_p_filter(logits, p) for p in (0.3, 0.5, 0.75, 0.93)}
 
@@ -187,7 +224,7 @@ def reaching_p_is_enough(sampling, draw):
     return int(sampling.top_p_filter(draw.tensor([0.0] * 4, torch.float64), top_p=0.5).isfinite().sum())
 
 
-@check("top_p_filter")
+@check("top_p_filter", needs="the_token_that_crosses_stays")
 def a_p_outside_0_and_1_is_refused(sampling, draw):
     """A p that is not above 0 and at most 1 is a ValueError."""
     return {p: refused(sampling.top_p_filter, draw.tensor([1.0, 2.0]), p) for p in (0.0, -0.5, 1.5, 1.0)}
@@ -230,7 +267,7 @@ def the_filters_leave_no_choice(sampling, draw):
 
 @check("next_token", needs="draws_follow_the_probabilities")
 def temperature_before_top_p_and_top_k_before_it(sampling, draw):
-    """Which tokens come at all in 500 draws: top-p looks at what temperature and top-k have left."""
+    """Temperature first, then top-k, then top-p: seen from which tokens come at all in 500 draws."""
     logits = draw.tensor([[0.4, 0.3, 0.2, 0.1]]).log().repeat(500, 1)
     warm = sampling.next_token(logits, 2.0, top_p=0.65)
     filtered = sampling.next_token(logits, 1.0, top_k=2, top_p=0.5)
@@ -254,7 +291,7 @@ def the_generator_decides(sampling, draw):
     }
 
 
-@check("next_token")
+@check("next_token", needs="temperature_0_takes_the_greatest")
 def next_token_refuses_bad_numbers(sampling, draw):
     """A temperature below 0 is a ValueError, and so is what the filters refuse."""
     bad = [{"temperature": -0.5}, {"temperature": 1.0, "top_k": 0}, {"temperature": 1.0, "top_p": 2.0}]
@@ -287,7 +324,7 @@ def each_row_ends_on_its_own(sampling, draw):
 
 @check("generate", needs="without_eos_it_goes_on_greedily")
 def the_settings_reach_every_step(sampling, draw):
-    """Which tokens come at all in 300 rows of two tokens, with temperature, top-k, top-p, and all of them."""
+    """Temperature, top-k and top-p act at every step: seen from which tokens come at all in 300 rows."""
     table = draw.tensor(
         [[0.4, 0.3, 0.2, 0.1], [0.3, 0.4, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4], [0.2, 0.1, 0.4, 0.3]]
     )
@@ -297,7 +334,7 @@ def the_settings_reach_every_step(sampling, draw):
     return [[text[:, 1].unique(), text[:, 2].unique()] for text in texts]
 
 
-@check("generate")
+@check("generate", needs="a_row_ends_at_eos")
 def generate_refuses_bad_input(sampling, draw):
     """An empty prompt and a temperature below 0 are ValueErrors."""
     model, idx = circle_model(draw, 4), draw.tensor([[1]])
@@ -352,7 +389,7 @@ def every_layer_has_its_own(sampling, draw):
     forbidden=("F.scaled_dot_product_attention", "nn.MultiheadAttention"),
 )
 def an_empty_cache_is_plain_attention(sampling, attention, draw):
-    """All positions at once into an empty cache: what the layer itself gives."""
+    """With an empty cache and all positions at once, the result is that of the layer itself."""
     att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2))
     return sampling.attend_cached(att, draw.normal(2, 5, 6), sampling.KVCache(), layer=0)
 
@@ -385,7 +422,7 @@ def new_queries_look_at_the_past(sampling, attention, draw):
 
 @check("forward_cached", needs="an_empty_cache_is_plain_attention")
 def an_empty_cache_is_the_plain_model(sampling, model, draw):
-    """All tokens at once into an empty cache: the logits of the model itself."""
+    """With an empty cache and all tokens at once, the logits are those of the model itself."""
     gpt = small_gpt(model, draw)
     return sampling.forward_cached(gpt, draw.integers(0, 17, 2, 6), sampling.KVCache())
 
@@ -442,3 +479,19 @@ def cached_rows_end_on_their_own(sampling, model, draw):
     gpt, idx = talkative_gpt(model, draw), draw.tensor([[5, 2], [3, 3], [16, 9], [0, 7]])
     eos_id = int(sampling.generate_cached(gpt, idx, 4, 8)[0, 4])  # one that does come
     return sampling.generate_cached(gpt, idx, 10, 8, eos_id=eos_id)
+
+
+@check("generate_cached", needs="past_the_context_the_text_is_the_same", assembled=True)
+def your_own_chapters_together(sampling, tokenizer, inputs, attention, block, model, draw):
+    """Your own chapters 1 to 7 lead from text to text; mend the earliest one that differs."""
+    vocab, merges = tokenizer.train_bpe("the cat, the hat, the mat", 260)
+    bpe = tokenizer.BPETokenizer(vocab, merges)
+    prompts = [bpe.encode(text) for text in ("the cat", "that mat")]
+    seen = {"ch1, train_bpe": merges, "ch1, BPETokenizer": prompts}
+    seen |= early_pieces(inputs, attention, block, draw)
+    cfg = model.GPTConfig(260, 8, 6, n_heads=2, n_layers=2, qkv_bias=True)
+    gpt = draw.fill(model.GPTModel(cfg)).double().eval()
+    seen["ch5, GPTModel"] = outcome(gpt, draw.integers(0, 260, 2, 8))
+    longer = [outcome(sampling.generate_cached, gpt, draw.tensor([ids]), 9, 8) for ids in prompts]
+    seen["ch7, generate_cached"] = longer
+    return seen | {"ch1, decode": outcome(lambda: [bpe.decode(ids[0].tolist()) for ids in longer])}

@@ -1,11 +1,22 @@
-"""The public checks of chapter 3, in the order of attention.py. Run them with `pytest exercises/ch3`."""
+"""The public checks of chapter 3, in the order of attention.py. Run them with `pytest exercises/ch3`.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch3 import attention; from exercises.ch3.test_attention import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch3", "loop_second_position"))
+
+Then `loop_second_position.function(attention, draw)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import torch
 from torch import nn
 
 from grader.checks import check
 
-SHARED = ("JOURNEY", "PRODUCTS", "error_of", "shapes")
+SHARED = ("JOURNEY", "MAPS", "PRODUCTS", "kinds", "refusal", "shapes")
 
 # "Your journey starts with one step"
 JOURNEY = [
@@ -16,6 +27,7 @@ JOURNEY = [
     [0.77, 0.25, 0.10],
     [0.05, 0.80, 0.55],
 ]
+MAPS = ("W_query", "W_key", "W_value")
 PRODUCTS = ("matmul", "mm", "bmm", "einsum", "linear", "tensordot", "baddbmm", "addmm", "inner")
 RUNNING = (".cumsum", ".cumsum_", "torch.cumsum", "numpy.cumsum", ".logcumsumexp", "F.avg_pool1d")
 READY_MASKS = ("nn.Transformer*", ".*generate_square_subsequent_mask", "torch.nn.attention")
@@ -32,14 +44,23 @@ def shapes(layer):
     return {name: tuple(parameter.shape) for name, parameter in layer.named_parameters()}
 
 
-def error_of(call):
-    """The kind of error that a call raises."""
+def kinds(layer, *names):
+    """The type of each of these parts."""
+    parts = {name: getattr(layer, name, None) for name in names}
+    is_linear = {name: isinstance(part, nn.Linear) for name, part in parts.items()}
+    return {name: "nn.Linear" if is_linear[name] else type(part).__name__ for name, part in parts.items()}
+
+
+def refusal(function, *args):
+    """How a call is refused: by a ValueError, or by what Python or torch say where nobody looked."""
     try:
-        call()
+        function(*args)
     except NotImplementedError:
         raise
-    except Exception as error:
-        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+    except ValueError:
+        return "ValueError"
+    except (LookupError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
     return "no error"
 
 
@@ -112,20 +133,12 @@ def matmul_instead_of_a_loop(attention, draw, operators):
 
 
 @check("causal_mask", forbidden=READY_MASKS)
-def mask_is_made_of_zeros_and_infinities(attention):
-    """A mask of 4 positions has ten zeros, six times −inf, and nothing else."""
-    mask = attention.causal_mask(4)
-    zeros, infinities = (mask == 0).sum(), (mask == float("-inf")).sum()
-    return {"0": int(zeros), "−inf": int(infinities), "other": mask.numel() - int(zeros + infinities)}
-
-
-@check("causal_mask", needs="mask_is_made_of_zeros_and_infinities", forbidden=READY_MASKS)
 def mask_worked_example(attention):
     """The example of the docstring: a position may look at itself and at what came before it."""
     return attention.causal_mask(3)
 
 
-@check("causal_mask", needs="mask_worked_example")
+@check("causal_mask", needs="mask_worked_example", forbidden=READY_MASKS)
 def mask_of_any_size(attention):
     """One position may look at itself; a larger mask goes on in the same way."""
     return [attention.causal_mask(1), attention.causal_mask(6)]
@@ -203,8 +216,9 @@ def sequences_of_a_batch_do_not_mix(attention, draw):
 
 @check("SelfAttentionQKV")
 def qkv_has_three_maps(attention):
-    """Three linear maps from d_in to d_out, W_query, W_key and W_value, without bias; nothing else."""
-    return shapes(attention.SelfAttentionQKV(d_in=6, d_out=4))
+    """W_query, W_key and W_value are nn.Linear from d_in to d_out, without bias; there is nothing else."""
+    layer = attention.SelfAttentionQKV(d_in=6, d_out=4)
+    return {"kinds": kinds(layer, *MAPS), "shapes": shapes(layer)}
 
 
 @check("SelfAttentionQKV", needs="qkv_has_three_maps", forbidden=READY_ATTENTION)
@@ -237,11 +251,16 @@ def qkv_after_seed_123(attention, draw):
 
 @check("CausalAttention", needs="mask_worked_example")
 def head_has_its_parts(attention):
-    """W_query, W_key, W_value, with a bias only if qkv_bias says so, and a buffer `mask`."""
+    """W_query, W_key and W_value are nn.Linear, with a bias only if qkv_bias says so; `mask` is a buffer."""
     plain = attention.CausalAttention(d_in=6, d_out=4, context_length=8, dropout=0.1)
     biased = attention.CausalAttention(d_in=6, d_out=4, context_length=8, dropout=0.1, qkv_bias=True)
     mask = dict(plain.named_buffers()).get("mask")
-    return {"plain": shapes(plain), "qkv_bias": shapes(biased), "mask": mask}
+    return {
+        "kinds": kinds(plain, *MAPS),
+        "plain": shapes(plain),
+        "qkv_bias": shapes(biased),
+        "mask": mask,
+    }
 
 
 @check("CausalAttention", needs="head_has_its_parts", forbidden=READY_ATTENTION)
@@ -261,13 +280,12 @@ def head_after_seed_123(attention, draw):
     return {"weights": weights, "context": context}
 
 
-@check("CausalAttention", needs="head_has_its_parts")
+@check("CausalAttention", needs="future_positions_get_no_weight")
 def head_takes_any_length_up_to_the_context(attention, draw):
-    """Sequences shorter than context_length work; a longer one is a ValueError."""
+    """Sequences shorter than context_length work, down to a single position."""
     layer = draw.fill(attention.CausalAttention(d_in=3, d_out=4, context_length=5, dropout=0.0))
-    x = draw.normal(2, 6, 3)
-    too_long = error_of(lambda: layer(x))
-    return {"6 positions": too_long, "2 positions": layer(x[:, :2]), "1 position": layer(x[:, :1])}
+    x = draw.normal(2, 5, 3)
+    return {"4 positions": layer(x[:, :4]), "1 position": layer(x[:, :1])}
 
 
 @check("CausalAttention", needs="future_positions_get_no_weight")
@@ -290,25 +308,28 @@ def head_dropout_falls_on_the_weights(attention, draw):
     return {"factors": factors, "context less weights × values": context - weights @ layer.W_value(x)}
 
 
+@check("CausalAttention", needs="head_takes_any_length_up_to_the_context")
+def head_refuses_longer_sequences(attention, draw):
+    """More positions than context_length are a ValueError."""
+    layer = draw.fill(attention.CausalAttention(d_in=3, d_out=4, context_length=5, dropout=0.0))
+    return refusal(layer, draw.normal(2, 6, 3))
+
+
 # ---- MultiHeadAttention ----
 
 
 @check("MultiHeadAttention", needs="mask_worked_example")
 def heads_have_their_parts(attention):
-    """The maps, out_proj with a bias, the buffer `mask`, and the integers num_heads and head_dim."""
+    """W_query, W_key, W_value and out_proj are nn.Linear, out_proj always with a bias; `mask` is a buffer."""
     layer = attention.MultiHeadAttention(d_in=6, d_out=8, context_length=5, dropout=0.1, num_heads=2)
     biased = attention.MultiHeadAttention(6, 8, 5, 0.1, num_heads=2, qkv_bias=True)
-    mask = dict(layer.named_buffers()).get("mask")
-    numbers = {"num_heads": layer.num_heads, "head_dim": layer.head_dim}
-    return {"plain": shapes(layer), "qkv_bias": shapes(biased), "mask": mask} | numbers
-
-
-@check("MultiHeadAttention", needs="heads_have_their_parts")
-def heads_refuse_what_cannot_be(attention, draw):
-    """A width of 7 for 2 heads is a ValueError, and so are 6 positions for a context of 5."""
-    layer = attention.MultiHeadAttention(4, 6, context_length=5, dropout=0.0, num_heads=2).to(draw.device)
-    width = error_of(lambda: attention.MultiHeadAttention(4, 7, 5, 0.0, num_heads=2))
-    return {"width 7": width, "6 positions": error_of(lambda: layer(draw.normal(2, 6, 4)))}
+    return {
+        "kinds": kinds(layer, *MAPS, "out_proj"),
+        "plain": shapes(layer),
+        "qkv_bias": shapes(biased),
+        "mask": dict(layer.named_buffers()).get("mask"),
+        "num_heads, head_dim": [layer.num_heads, layer.head_dim],
+    }
 
 
 @check("MultiHeadAttention", needs="heads_have_their_parts", forbidden=READY_ATTENTION)
@@ -322,7 +343,7 @@ def heads_attend_by_themselves(attention, draw):
 
 @check("MultiHeadAttention", needs="heads_attend_by_themselves", forbidden=READY_ATTENTION)
 def heads_are_mixed_at_the_end(attention, draw):
-    """Their results, side by side, go through out_proj, weight and bias; a batch of two."""
+    """The heads' results, side by side, go through out_proj, weight and bias; a batch of two."""
     layer = draw.fill(attention.MultiHeadAttention(4, 6, 8, 0.0, num_heads=3, qkv_bias=True))
     return layer(draw.normal(2, 5, 4))
 
@@ -351,3 +372,11 @@ def heads_dropout(attention, draw):
     training = (layer.train()(x) / values).round(decimals=3).view(50, 2, 3)
     alike = bool((training == training[:, :, :1]).all())
     return {"evaluation": evaluation.unique(), "training": training.unique(), "a head's columns alike": alike}
+
+
+@check("MultiHeadAttention", needs="heads_are_mixed_at_the_end")
+def heads_refuse_what_cannot_be(attention, draw):
+    """A width of 7 for 2 heads is a ValueError, and so are 6 positions for a context of 5."""
+    layer = attention.MultiHeadAttention(4, 6, context_length=5, dropout=0.0, num_heads=2).to(draw.device)
+    width = refusal(attention.MultiHeadAttention, 4, 7, 5, 0.0, 2)
+    return {"width 7": width, "6 positions": refusal(layer, draw.normal(2, 6, 4))}

@@ -1,4 +1,15 @@
-"""Checks of chapter 8, on GPTs small enough to print."""
+"""Checks of chapter 8, on GPTs small enough to print.
+
+To try a check in a Python shell, in the folder that holds exercises/:
+
+    from exercises.ch8 import gpt2; from exercises.ch8.test_gpt2 import *
+    from grader.draw import Draw; from grader.seeds import seed_for
+    draw = Draw(seed_for("public", "ch8", "a_new_parameter_with_the_numbers"))
+
+Then `a_new_parameter_with_the_numbers.function(gpt2, draw)` is what your code gives. `draw` makes
+the inputs, `draw.fill(module)` sets a module's parameters; the README tells of `operators`,
+`steps` and `folder`.
+"""
 
 import numpy as np
 import torch
@@ -6,7 +17,18 @@ from torch import nn
 
 from grader.checks import check
 
-SHARED = ("LAYERS", "SIZES", "hf_tensors", "leaves", "openai_tree", "raised", "sizes_of", "small_gpt")
+SHARED = (
+    "LAYERS",
+    "SIZES",
+    "early_pieces",
+    "outcome",
+    "hf_tensors",
+    "leaves",
+    "openai_tree",
+    "raised",
+    "sizes_of",
+    "small_gpt",
+)
 
 SIZES = {"vocab_size": 65, "n_positions": 64, "n_embd": 32, "n_head": 4, "n_layer": 2}
 LAYERS = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
@@ -53,6 +75,30 @@ def small_gpt(model, draw, qkv_bias=True):
     return draw.fill(model.GPTModel(cfg)).eval()
 
 
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def leaves(tree, prefix=""):
     """A tree of dicts and lists as one flat dict."""
     flat = {}
@@ -84,21 +130,6 @@ def a_new_parameter_with_the_numbers(gpt2, draw):
 
 
 @check("assign", needs="a_new_parameter_with_the_numbers")
-def repeating_does_not_make_it_fit(gpt2, draw):
-    """Shapes that copying would fill by repeating are ValueErrors that give both shapes."""
-    left = nn.Parameter(draw.normal(2, 3))
-    rights = [draw.normal(1, 3), draw.normal(3), draw.normal(2, 1)]
-    return [raised(gpt2.assign, left, right, words=("2", *map(str, right.shape))) for right in rights]
-
-
-@check("assign", needs="a_new_parameter_with_the_numbers")
-def other_shapes_are_refused(gpt2, draw):
-    """So are shapes of as many numbers in another form, and larger ones."""
-    left = nn.Parameter(draw.normal(2, 3))
-    return [raised(gpt2.assign, left, draw.normal(*shape)) for shape in ((3, 2), (6,), (2, 4), (2, 3))]
-
-
-@check("assign", needs="a_new_parameter_with_the_numbers")
 def the_numbers_are_copied(gpt2, draw):
     """The parameter keeps its numbers when the tensor that they came from changes; the old one stays too."""
     left, right = nn.Parameter(draw.normal(2, 3)), draw.normal(2, 3)
@@ -112,6 +143,21 @@ def the_dtype_is_the_models(gpt2, draw):
     """The new parameter has the dtype of the one that it replaces."""
     left, right = nn.Parameter(draw.normal(2, 2)), draw.normal(2, 2).half()
     return [gpt2.assign(left, right.double()), gpt2.assign(left, right), gpt2.assign(left.double(), right)]
+
+
+@check("assign", needs="a_new_parameter_with_the_numbers")
+def repeating_does_not_make_it_fit(gpt2, draw):
+    """Shapes that copying would fill by repeating are ValueErrors that give both shapes."""
+    left = nn.Parameter(draw.normal(2, 3))
+    rights = [draw.normal(1, 3), draw.normal(3), draw.normal(2, 1)]
+    return [raised(gpt2.assign, left, right, words=("2", *map(str, right.shape))) for right in rights]
+
+
+@check("assign", needs="a_new_parameter_with_the_numbers")
+def other_shapes_are_refused(gpt2, draw):
+    """Shapes of as many numbers in another form, and larger ones, are ValueErrors too."""
+    left = nn.Parameter(draw.normal(2, 3))
+    return [raised(gpt2.assign, left, draw.normal(*shape)) for shape in ((3, 2), (6,), (2, 4), (2, 3))]
 
 
 # split_qkv
@@ -138,7 +184,7 @@ def numpy_comes_out_as_tensors(gpt2, draw):
     return list(gpt2.split_qkv(w))
 
 
-@check("split_qkv")
+@check("split_qkv", needs="three_parts_side_by_side")
 def three_must_divide_the_last_axis(gpt2, draw):
     """A last axis that is no multiple of 3 is a ValueError with the shape; the first axis is free."""
     shapes = [(3, 8), (10,), (4, 9)]
@@ -176,7 +222,7 @@ def absent_sizes_are_named(gpt2, draw):
 
 @check("config_from_hf", needs="sizes_are_found")
 def other_computations_are_refused(gpt2, draw):
-    """A model that computes something else is a ValueError; the same in other words is not."""
+    """A model that computes something else is a ValueError; another name for the same thing is not."""
     others = [{"activation_function": "relu"}, {"activation_function": "gelu"}, {"layer_norm_epsilon": 1e-6}]
     others += [{"scale_attn_weights": False}, {"scale_attn_by_inverse_layer_idx": True}]
     same = {"activation_function": "gelu_pytorch_tanh", "scale_attn_by_inverse_layer_idx": False}
@@ -194,7 +240,7 @@ def every_tensor_finds_its_place(gpt2, draw):
 
 @check("params_from_hf", needs="every_tensor_finds_its_place")
 def prefixes_and_masks_are_left_out(gpt2, draw):
-    """Names may begin with "transformer."; the masks of old files and a tied head are no weights."""
+    """Names may begin with "transformer."; the masks of old files and a tied head are left out."""
     tensors = {f"transformer.{name}": tensor for name, tensor in hf_tensors(draw, 1).items()}
     tensors |= {
         "transformer.h.0.attn.bias": draw.normal(4),
@@ -284,3 +330,17 @@ def nothing_may_be_left_over(gpt2, model, draw):
     too_many = raised(gpt2.load_weights_into_gpt, small_gpt(model, draw), tree, words=("c_fc",))
     no_place = raised(gpt2.load_weights_into_gpt, small_gpt(model, draw, qkv_bias=False), openai_tree(draw))
     return [too_many, no_place]
+
+
+@check("load_weights_into_gpt", needs="the_model_speaks_as_its_weights_say", assembled=True)
+def your_own_chapters_together(gpt2, inputs, attention, block, model, draw):
+    """Your own chapters 2 to 5 work with loaded weights; mend the earliest one that differs."""
+    seen = early_pieces(inputs, attention, block, draw)
+    gpt, tied, ids = small_gpt(model, draw), small_gpt(model, draw), draw.integers(0, 7, 2, 5)
+    shapes = {name: tuple(parameter.shape) for name, parameter in gpt.named_parameters()}
+    seen["ch5, GPTModel"] = [shapes, outcome(gpt, ids)]
+    model.tie_weights(tied)
+    seen["ch5, tie_weights"] = outcome(draw.fill(tied), ids)
+    gpt.double()  # so that no rounding is seen
+    seen["ch8, load_weights_into_gpt"] = outcome(gpt2.load_weights_into_gpt, gpt, openai_tree(draw))
+    return seen | {"ch8, the model afterwards": outcome(gpt, ids)}

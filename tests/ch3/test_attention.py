@@ -11,13 +11,13 @@ from grader.checks import check
 
 SHARED = (
     "PRODUCTS",
-    "error_of",
     "filled_head",
     "filled_heads",
     "gradients",
     "growth",
     "mask_is_right",
     "pass_on",
+    "refusal",
     "right_mask",
     "shapes",
 )
@@ -37,13 +37,16 @@ def shapes(layer):
     return {name: tuple(parameter.shape) for name, parameter in layer.named_parameters()}
 
 
-def error_of(call):
+def refusal(function, *args):
+    """How a call is refused: by a ValueError, or by what Python or torch say where nobody looked."""
     try:
-        call()
+        function(*args)
     except NotImplementedError:
         raise
-    except Exception as error:
-        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+    except ValueError:
+        return "ValueError"
+    except (LookupError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
     return "no error"
 
 
@@ -414,7 +417,7 @@ def head_lengths(attention, draw):
     """Every length up to the context works and sees the same; a longer one is a ValueError."""
     layer, x = filled_head(attention, draw, 4, 3, 5, 0.0), draw.normal(2, 6, 4)
     lengths = [layer(x[:, :T]) for T in range(1, 6)]
-    return {"up to 5": lengths, "6": error_of(lambda: layer(x))}
+    return {"up to 5": lengths, "6": refusal(layer, x)}
 
 
 @check("CausalAttention")
@@ -503,7 +506,7 @@ def heads_uneven_width(attention, draw):
     """A d_out that is no multiple of num_heads is a ValueError, whatever d_in is."""
     heads = draw.integer(3, 6)
     sizes = (heads + 1, heads - 1, 2 * heads + 1, 2 * heads)
-    return [error_of(lambda d=d: attention.MultiHeadAttention(heads, d, 4, 0.0, heads)) for d in sizes]
+    return [refusal(attention.MultiHeadAttention, heads, d, 4, 0.0, heads) for d in sizes]
 
 
 @check("MultiHeadAttention", forbidden=READY_ATTENTION)
@@ -548,7 +551,7 @@ def heads_cannot_see_the_future(attention, draw):
 def heads_lengths(attention, draw):
     """Every length up to the context works and sees the same; a longer one is a ValueError."""
     layer, x = filled_heads(attention, draw, 4, 6, 5, 0.0, num_heads=3), draw.normal(2, 6, 4)
-    return {"up to 5": [layer(x[:, :T]) for T in range(1, 6)], "6": error_of(lambda: layer(x))}
+    return {"up to 5": [layer(x[:, :T]) for T in range(1, 6)], "6": refusal(layer, x)}
 
 
 @check("MultiHeadAttention")

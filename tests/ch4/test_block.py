@@ -14,10 +14,10 @@ SHARED = (
     "alike",
     "by_hand",
     "differences",
-    "error_of",
     "gradients",
     "kind",
     "network_by_hand",
+    "refusal",
     "shapes",
     "sizes",
 )
@@ -61,13 +61,16 @@ def sizes(block, **changes):
     return block.GPTConfig(**(small | changes))
 
 
-def error_of(call):
+def refusal(function, *args):
+    """How a call is refused: by a ValueError, or by what Python or torch say where nobody looked."""
     try:
-        call()
+        function(*args)
     except NotImplementedError:
         raise
-    except Exception as error:
-        return "ValueError" if isinstance(error, ValueError) else type(error).__name__
+    except ValueError:
+        return "ValueError"
+    except (LookupError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
     return "no error"
 
 
@@ -301,7 +304,7 @@ def dropout_gradient(block, draw):
 @check("Dropout")
 def dropout_refusals(block, draw):
     """p is at least 0 and less than 1."""
-    errors = [error_of(lambda p=p: block.Dropout(p)) for p in (-1.0, -0.001, 0.0, 0.999, 1.0, 1.001, 5.0)]
+    errors = [refusal(block.Dropout, p) for p in (-1.0, -0.001, 0.0, 0.999, 1.0, 1.001, 5.0)]
     x = draw.normal(5, 6)
     return {"errors": errors, "at 0": block.Dropout(0.0).train()(x), "an int": block.Dropout(0)(x)}
 
@@ -488,7 +491,7 @@ def block_lengths_and_batch(block, draw):
     x = draw.normal(2, 6, 6)
     whole = layer(x[:, :5])
     shorter = [layer(x[:, :T]) - whole[:, :T] for T in (1, 3)]
-    return {"shorter": shorter, "alone": layer(x[1:, :5]) - whole[1:], "longer": error_of(lambda: layer(x))}
+    return {"shorter": shorter, "alone": layer(x[1:, :5]) - whole[1:], "longer": refusal(layer, x)}
 
 
 @check("TransformerBlock")

@@ -5,7 +5,7 @@ from torch import nn
 
 from grader.checks import check
 
-SHARED = ("DropOdd", "fresh_config", "loose_parts", "start_of")
+SHARED = ("DropOdd", "early_pieces", "fresh_config", "loose_parts", "outcome", "refusal", "start_of")
 
 FINISHED_PARTS = (
     "nn.Transformer*",
@@ -34,6 +34,30 @@ def fresh_config(model, draw, **sizes):
     )
 
 
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 def loose_parts(block, n_layers=4):
     """The parts that init_weights and tie_weights touch, so that GPTModel's mistakes do not count here."""
     cfg = block.GPTConfig(300, 250, 40, n_heads=2, n_layers=n_layers, qkv_bias=True)
@@ -43,6 +67,19 @@ def loose_parts(block, n_layers=4):
     parts.final_norm = block.LayerNorm(40)
     parts.out_head = nn.Linear(40, 300, bias=False)
     return parts
+
+
+def refusal(function, *args):
+    """How a call is refused: by a ValueError, or by what Python or torch say where nobody looked."""
+    try:
+        function(*args)
+    except NotImplementedError:
+        raise
+    except ValueError:
+        return "ValueError"
+    except (LookupError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
 
 
 def start_of(matrices, std):
@@ -74,6 +111,15 @@ def blocks_have_weights_of_their_own(model, draw):
     firsts = [block.att.W_query.weight for block in gpt.trf_blocks]
     alike = sum(torch.equal(a, b) for a, b in zip(firsts[1:], firsts, strict=False))
     return {"names": len(names), "tensors": len(set(gpt.parameters())), "neighbours alike": alike}
+
+
+@check("GPTModel", forbidden=FINISHED_PARTS)
+def parts_are_made_in_order(model, draw):
+    """The embeddings are made first, tokens before positions, so a seed gives everyone the same."""
+    cfg = fresh_config(model, draw)
+    torch.manual_seed(draw.integer(0, 10**6))
+    gpt = model.GPTModel(cfg)
+    return [gpt.tok_emb.weight, gpt.pos_emb.weight, gpt.trf_blocks[0].att.W_query.weight]
 
 
 @check("GPTModel", forbidden=FINISHED_PARTS)
@@ -186,12 +232,8 @@ def too_many_positions_are_refused(model, draw):
     """One token more than the context holds is a ValueError."""
     cfg = fresh_config(model, draw)
     gpt = model.GPTModel(cfg)
-    for T in (cfg.context_length, cfg.context_length + 1):
-        try:
-            seen = tuple(gpt(torch.zeros(1, T, dtype=torch.int64)).shape)
-        except Exception as error:
-            return {"refused": T, "with": type(error).__name__}
-    return seen
+    ids = torch.zeros(1, cfg.context_length + 1, dtype=torch.int64)
+    return [refusal(gpt, ids[:, 1:]), refusal(gpt, ids)]
 
 
 @check("GPTModel", forbidden=FINISHED_PARTS)
@@ -199,13 +241,7 @@ def ids_outside_the_vocabulary_are_refused(model, draw):
     """On the CPU an id below 0 or beyond the last one is a ValueError."""
     cfg = fresh_config(model, draw)
     gpt = model.GPTModel(cfg)
-    seen = []
-    for wrong in (-1, cfg.vocab_size):
-        try:
-            seen.append(tuple(gpt(torch.tensor([[1, wrong, 2]])).shape))
-        except Exception as error:
-            seen.append(type(error).__name__)
-    return seen
+    return [refusal(gpt, torch.tensor([[1, wrong, 2]])) for wrong in (-1, cfg.vocab_size, 0)]
 
 
 @check("GPTModel", forbidden=FINISHED_PARTS)
@@ -217,6 +253,14 @@ def ids_and_weights_stay_as_they_are(model, draw):
     first = gpt(ids)
     gpt(29 - ids[:1, :3] % 30)
     return {"ids": ids, "parameters": dict(gpt.named_parameters()), "first": first, "again": gpt(ids)}
+
+
+@check("GPTModel", needs="logits_on_fresh_sizes", assembled=True)
+def your_own_chapters_together(model, inputs, attention, block, draw):
+    """Your own chapters 2 to 5 work together; mend the earliest one that differs."""
+    seen = early_pieces(inputs, attention, block, draw)
+    gpt = draw.fill(model.GPTModel(model.GPTConfig(30, 8, 6, n_heads=2, n_layers=2, qkv_bias=True)))
+    return seen | {"ch5, GPTModel": outcome(gpt, draw.integers(0, 30, 2, 5))}
 
 
 # count_parameters

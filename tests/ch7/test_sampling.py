@@ -10,6 +10,8 @@ SHARED = (
     "WindowModel",
     "cache_for",
     "circle_model",
+    "early_pieces",
+    "outcome",
     "needs_gradient",
     "refused",
     "rows_through",
@@ -94,6 +96,30 @@ def cache_for(sampling):
         return sampling.KVCache()
     except Exception:
         return PlainCache()
+
+
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def refused(function, *args, **settings):
@@ -782,3 +808,19 @@ def generate_cached_refuses_what_it_cannot_do(sampling, model, draw):
     bad = [(-0.1, None, None), (1.0, 0, None), (1.0, None, 1.5), (1.0, 1, 1.0)]
     empty = [refused(sampling.generate_cached, gpt, prompt, 3, 8) for prompt in (idx[:, :0], idx)]
     return empty + [refused(sampling.generate_cached, gpt, idx, 3, 8, *numbers) for numbers in bad]
+
+
+@check("generate_cached", needs="cached_text_within_the_context", assembled=True)
+def your_own_chapters_together(sampling, tokenizer, inputs, attention, block, model, draw):
+    """Your own chapters 1 to 7 lead from text to text; mend the earliest one that differs."""
+    vocab, merges = tokenizer.train_bpe("the cat, the hat, the mat", 260)
+    bpe = tokenizer.BPETokenizer(vocab, merges)
+    prompts = [bpe.encode(text) for text in ("the cat", "that mat")]
+    seen = {"ch1, train_bpe": merges, "ch1, BPETokenizer": prompts}
+    seen |= early_pieces(inputs, attention, block, draw)
+    cfg = model.GPTConfig(260, 8, 6, n_heads=2, n_layers=2, qkv_bias=True)
+    gpt = draw.fill(model.GPTModel(cfg)).double().eval()
+    seen["ch5, GPTModel"] = outcome(gpt, draw.integers(0, 260, 2, 8))
+    longer = [outcome(sampling.generate_cached, gpt, draw.tensor([ids]), 9, 8) for ids in prompts]
+    seen["ch7, generate_cached"] = longer
+    return seen | {"ch1, decode": outcome(lambda: [bpe.decode(ids[0].tolist()) for ids in longer])}

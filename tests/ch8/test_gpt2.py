@@ -9,6 +9,8 @@ SHARED = (
     "LAYERS",
     "SIZES",
     "converted",
+    "early_pieces",
+    "outcome",
     "hf_tensors",
     "leaves",
     "openai_tree",
@@ -61,6 +63,30 @@ def small_gpt(model, draw, n_layers=2, qkv_bias=True):
     """The GPT of openai_tree's sizes, with other numbers in it."""
     cfg = model.GPTConfig(7, 5, emb_dim=4, n_heads=2, n_layers=n_layers, qkv_bias=qkv_bias)
     return draw.fill(model.GPTModel(cfg)).eval()
+
+
+def early_pieces(inputs, attention, block, draw):
+    """What chapters 2 to 4 give, each by itself, so that the first that differs is the one to mend."""
+    cfg = block.GPTConfig(30, context_length=8, emb_dim=6, n_heads=2, n_layers=1, qkv_bias=True)
+    tables = [draw.fill(nn.Embedding(rows, 6)) for rows in (30, 8)]
+    att = draw.fill(attention.MultiHeadAttention(6, 6, 8, dropout=0.0, num_heads=2, qkv_bias=True))
+    whole = draw.fill(block.TransformerBlock(cfg))
+    x = draw.normal(2, 5, 6)
+    return {
+        "ch2, embed": inputs.embed(draw.integers(0, 30, 2, 5), *tables),
+        "ch3, MultiHeadAttention": att(3 * x),
+        "ch4, TransformerBlock": whole(x / 20),
+    }
+
+
+def outcome(function, *args):
+    """What a call gives, or what it raises where the chapters before it do not fit."""
+    try:
+        return function(*args)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def leaves(tree, prefix=""):
@@ -481,3 +507,17 @@ def blocks_must_be_as_many(gpt2, model, draw):
         results.append(raised(gpt2.load_weights_into_gpt, gpt, openai_tree(draw, n_layers=n_layers)))
         results.append(gpt.state_dict())
     return results
+
+
+@check("load_weights_into_gpt", needs="all_parameters_afterwards", assembled=True)
+def your_own_chapters_together(gpt2, inputs, attention, block, model, draw):
+    """Your own chapters 2 to 5 work with loaded weights; mend the earliest one that differs."""
+    seen = early_pieces(inputs, attention, block, draw)
+    gpt, tied, ids = small_gpt(model, draw), small_gpt(model, draw), draw.integers(0, 7, 2, 5)
+    shapes = {name: tuple(parameter.shape) for name, parameter in gpt.named_parameters()}
+    seen["ch5, GPTModel"] = [shapes, outcome(gpt, ids)]
+    model.tie_weights(tied)
+    seen["ch5, tie_weights"] = outcome(draw.fill(tied), ids)
+    gpt.double()  # so that no rounding is seen
+    seen["ch8, load_weights_into_gpt"] = outcome(gpt2.load_weights_into_gpt, gpt, openai_tree(draw))
+    return seen | {"ch8, the model afterwards": outcome(gpt, ids)}

@@ -44,10 +44,9 @@ def toy_hand_out(tmp_path_factory):
 @pytest.fixture
 def hand_out(toy_hand_out, monkeypatch):
     """The toy course in the place of the installed one."""
-    from course import start, workplace
+    from course import handed_out
 
-    for module in (workplace, start):
-        monkeypatch.setattr(module, "HANDED_OUT", toy_hand_out)
+    monkeypatch.setattr(handed_out, "HANDED_OUT", toy_hand_out)
     return toy_hand_out
 
 

@@ -71,6 +71,16 @@ def test_without_a_name_the_next_exercise(hint):
     assert hint().startswith("causal_mask, hint 1 of 3")  # untouched stubs: known without a run
 
 
+def test_a_name_in_any_case_and_cut_short(hint, refused, my_gpt):
+    assert hint("ATT").startswith("Attention, hint 1 of 1")
+    assert hint("causal").startswith("causal_mask, hint 1 of 3")
+    assert hint("Causal_Mask").startswith("causal_mask, hint 2 of 3")  # counted under one name
+    toml = my_gpt / "course.toml"
+    toml.write_text(toml.read_text().replace("double_mask = 100", "double_mask = 90\ncausal = 5\ncasual = 5"))
+    assert refused("hint", "ca") == "course: 'ca' can be causal_mask, causal, casual: type more of the name\n"
+    assert "there are no hints for causal;" in refused("hint", "Causal")  # a whole name is clear
+
+
 def test_refusals(hint, refused, tmp_path, monkeypatch):
     assert "did you mean causal_mask?" in refused("hint", "causalmask")
     assert "there are no hints for count_up" in refused("hint", "count_up")

@@ -68,12 +68,24 @@ def test_outside_of_a_folder_the_overview(hand_out, tmp_path, monkeypatch, map_l
 def test_untouched_stubs_need_no_run(my_gpt, no_run, map_lines):
     lines = map_lines()
     assert lines[0].split() == ["Toy", "0", "of", "200", "points"]
-    assert lines[2].split()[:3] == [">", "ch3", "Attention"] and lines[3].split()[0] == "ch4"
+    assert lines[2] == "> ch3  Attention                  0 .......... not started"
+    assert lines[3] == "  ch4  The block                  0 .......... not started"
     assert "Next: causal_mask, in exercises/ch3/attention.py" in lines
     assert any(line.split()[:4] == ["pytest", "exercises/ch3", "-k", "causal_mask"] for line in lines)
 
 
-def test_points_come_from_the_checks_and_only_what_changed_is_run(my_gpt, checker, map_lines, course, capsys):
+def test_a_chapter_with_nothing_written_says_so_also_after_a_run(my_gpt, checker, map_lines):
+    """Attention needs the mask, so its checks were blocked: that is no beginning."""
+    untouched = map_lines()
+    module = my_gpt / "exercises/ch3/attention.py"
+    module.write_bytes(b"\xef\xbb\xbf" + module.read_bytes() + b"\n# a remark\n")  # as an editor may save it
+    assert map_lines() == untouched
+    assert checker.ran_now() == ["ch3"]
+
+
+def test_points_come_from_the_checks_and_only_what_changed_is_run(
+    my_gpt, hand_out, checker, map_lines, course, capsys
+):
     toy_course.solve(my_gpt, "causal_mask", "count_up")
     lines = map_lines()
     assert lines[0].endswith(" 30 of 200 points")
@@ -91,6 +103,21 @@ def test_points_come_from_the_checks_and_only_what_changed_is_run(my_gpt, checke
     module.write_text(right.replace("triu(1)", "triu(0)"))  # the same length, within the same second
     assert map_lines()[0].endswith(" 10 of 200 points")
     assert checker.ran_now() == ["ch3", "ch4"]  # ch4 uses ch3's mask
+    module.write_text(right)
+    assert map_lines() == lines
+
+    # Points are for whole exercises, so the map says what some of its checks are worth.
+    toy_course.solve(my_gpt, "Attention")
+    whole = module.read_text().replace(
+        "        super().__init__()", "        super().__init__()\n        MADE.append(self)"
+    )
+    module.write_text(
+        "MADE = []\n" + whole.replace("weights @ values, weights", "weights @ values, weights * len(MADE)")
+    )
+    partly = map_lines()
+    assert partly[2] == lines[2]
+    at = partly.index("Next: Attention, in exercises/ch3/attention.py")
+    assert partly[at + 1] == "      1 of its 2 checks passed; its 70 points need all of them."
     module.write_text(right)
     assert map_lines() == lines
 
@@ -114,20 +141,24 @@ def test_points_come_from_the_checks_and_only_what_changed_is_run(my_gpt, checke
 
     # Nothing to run: torch is not even imported.
     code = """if True:
-        import sys
-        from course import cli
+        import pathlib, sys
+        from course import cli, handed_out
+        handed_out.HANDED_OUT = pathlib.Path(sys.argv[1])
         try:
             cli.app([])
         except SystemExit:
             print("torch" in sys.modules)"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=my_gpt, capture_output=True, text=True)
+    command = [sys.executable, "-c", code, str(hand_out)]
+    done = subprocess.run(command, cwd=my_gpt, capture_output=True, text=True)
     assert done.stdout.splitlines() == [*lines, "False"], done.stderr
 
     # A broken check file is no student's fault.
     (my_gpt / "exercises/ch3/test_attention.py").write_text("import no_such_package\n")
     capsys.readouterr()
     assert course() == 2
-    assert "course: the checks of ch3 cannot be run: ModuleNotFoundError" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "course: the checks of ch3 cannot be run: ModuleNotFoundError" in said
+    assert "course update brings back what is missing" in said
 
 
 def test_a_key_changes_with_what_a_chapter_depends_on(my_gpt):
@@ -164,13 +195,13 @@ def test_what_is_kept_can_be_lost_or_damaged(my_gpt, no_run, map_lines):
     place = Workplace(my_gpt)
     toy_course.solve(my_gpt, "count_up")
     states = {"causal_mask": "not started", "Attention": "not started", "count_up": "passed"}
-    progress.remember(place, "ch3", progress.key(place, "ch3"), states)
+    progress.remember(place, "ch3", progress.key(place, "ch3"), states, {"count_up": [1, 1]})
     assert map_lines()[0].endswith(" 10 of 200 points")
     assert (my_gpt / ".course/.gitignore").read_text() == "*\n"
     for damage in ("{", "[]", '{"ch3": 1}', '{"ch3": {}}'):
         (my_gpt / ".course/progress.json").write_text(damage)
         assert "ch3" not in progress.known(place)
-    progress.remember(place, "ch3", "the key of a file that was saved meanwhile", states)
+    progress.remember(place, "ch3", "the key of a file that was saved meanwhile", states, {})
     assert "ch3" not in progress.known(place)
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from course import start, workplace
+from course import handed_out
 from course.reset import with_stub
 from tests.course import toy_course
 
@@ -113,9 +113,26 @@ def test_a_chapter_comes_back_even_from_a_syntax_error(my_gpt, course, refused, 
     assert course("reset", "ch3") == 0
     assert module.read_bytes() == stub
     assert module.with_name("attention.py.before-reset-1").read_bytes() == broken
-    module.unlink()
-    assert course("reset", "ch3") == 0
-    assert module.read_bytes() == stub
+    for name in ("ch3", "count_up"):  # one definition alone would lack the imports
+        module.unlink()
+        assert course("reset", name) == 0
+        assert module.read_bytes() == stub
+
+
+def test_names_in_any_case_and_cut_short(my_gpt, course, refused, capsys):
+    module = my_gpt / "exercises/ch3/attention.py"
+    stub = module.read_bytes()
+    for typed, said in (("COUNT", "count_up is a stub again"), ("CH3", "ch3 is as it was handed out")):
+        toy_course.solve(my_gpt, "count_up")
+        assert course("reset", typed) == 0
+        assert said in capsys.readouterr().out
+        assert module.read_bytes() == stub
+    toy_course.solve(my_gpt, "count_up")
+    work = module.read_bytes()
+    for typed, candidates in (("c", "ch3, ch4, causal_mask, count_up"), ("ch", "ch3, ch4")):
+        assert refused("reset", typed) == f"course: {typed!r} can be {candidates}: type more of the name\n"
+    assert "there is no exercise or chapter ''" in refused("reset", "")
+    assert module.read_bytes() == work
 
 
 def test_unknown_names_are_refused_with_likely_ones(my_gpt, refused):
@@ -133,9 +150,8 @@ def test_the_courses_own_copy_cannot_be_reset_from_itself(hand_out, monkeypatch,
 
 def test_in_a_hand_out_the_stubs_are_kept_once_more(my_gpt, course, monkeypatch):
     """There students work in the course's own copy, and course/stubs holds what it was."""
-    monkeypatch.setattr(workplace, "HANDED_OUT", my_gpt / "exercises")
-    monkeypatch.setattr(start, "HANDED_OUT", my_gpt / "exercises")
-    monkeypatch.setattr(workplace, "STUBS", my_gpt / "stubs")
+    monkeypatch.setattr(handed_out, "HANDED_OUT", my_gpt / "exercises")
+    monkeypatch.setattr(handed_out, "STUBS", my_gpt / "stubs")
     module, stub = my_gpt / "exercises/ch3/attention.py", my_gpt / "stubs/ch3/attention.py"
     stub.parent.mkdir(parents=True)
     shutil.copy(module, stub)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from course import start
+from course import handed_out, start
+from grader.chapters import RECORDING
 from grader.release import make_stub
+from tests.course import toy_course
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions"
 
@@ -17,6 +19,9 @@ SOLUTIONS = Path(__file__).parents[2] / "solutions"
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -30,6 +35,8 @@ def test_the_folder_holds_the_hand_out(hand_out, here, course, capsys):
     assert "cd my-gpt\n  course" in capsys.readouterr().out
     made = contents(here / "my-gpt")
     assert sorted(name for name in made if not name.startswith("exercises/")) == [
+        ".course/.gitignore",
+        ".course/handed-out.json",
         ".gitignore",
         "README.md",
         "course.toml",
@@ -41,6 +48,56 @@ def test_the_folder_holds_the_hand_out(hand_out, here, course, capsys):
     assert {name: data for name, data in made.items() if name.startswith("exercises/")} == expected
     assert made["README.md"].startswith(b"# Toy\n")
     assert os.listdir(here) == ["my-gpt"]
+
+
+def test_what_somebody_left_in_the_courses_own_copy_stays_there(hand_out, here, course):
+    """As in an unpacked hand-out in which a student has worked."""
+    strays = [
+        hand_out / "ch3/scratch.py",
+        hand_out / "ch3/attention.py.before-reset-1",
+        hand_out / "notes.md",
+    ]
+    for file in strays:
+        file.write_text("mine")
+    try:
+        assert course("start", "my-gpt") == 0
+    finally:
+        for file in strays:
+            file.unlink()
+    made = contents(here / "my-gpt")
+    assert {name for name in made if name.startswith("exercises/")} == {
+        "exercises/__init__.py",
+        *(f"exercises/{c}/{name}" for c in ("ch3", "ch4") for name in ("__init__.py", RECORDING)),
+        *("exercises/ch3/attention.py", "exercises/ch3/test_attention.py"),
+        *("exercises/ch4/block.py", "exercises/ch4/test_block.py"),
+    }
+
+
+def test_half_solved_files_are_not_started_from_and_revealed_chapters_are(
+    hand_out, here, course, monkeypatch
+):
+    """What grader release writes beside the course: its stubs, and solutions of the chapters it reveals."""
+    installed = here / "installed"
+    shutil.copytree(hand_out.parent, installed)
+    stubs, revealed = installed / "course/stubs", installed / "course/revealed"
+    monkeypatch.setattr(handed_out, "HANDED_OUT", installed / "exercises")
+    monkeypatch.setattr(handed_out, "STUBS", stubs)
+    monkeypatch.setattr(handed_out, "REVEALED", revealed)
+    for chapter, module in (("ch3", "attention.py"), ("ch4", "block.py")):
+        (stubs / chapter).mkdir(parents=True)
+        shutil.copy(installed / "exercises" / chapter / module, stubs / chapter / module)
+    (revealed / "ch4").mkdir(parents=True)
+    (revealed / "ch4/block.py").write_text(toy_course.BLOCK)
+    toy_course.solve(installed, "count_up")  # somebody's work, in both chapters
+    (installed / "exercises/ch4/block.py").write_text("def double_mask(size: ...\n")
+
+    assert course("start", "my-gpt") == 0
+    made = here / "my-gpt/exercises"
+    assert (made / "ch3/attention.py").read_bytes() == (stubs / "ch3/attention.py").read_bytes()
+    assert (made / "ch4/block.py").read_text() == toy_course.BLOCK
+    monkeypatch.chdir("my-gpt")
+    assert course("reset", "double_mask") == 0  # whoever wants to write it after all
+    assert b"not written yet" in (made / "ch4/block.py").read_bytes()
 
 
 def test_an_installation_may_be_read_only(hand_out, here, course):
@@ -78,24 +135,34 @@ def test_an_empty_folder_will_do(hand_out, here, course):
 
 
 def test_whole_or_not_at_all(hand_out, here, refused, monkeypatch):
-    copied, copyfile = [], shutil.copyfile
+    written, write = [], Path.write_bytes
 
-    def fill_the_disk(source, target):
-        if len(copied) == 4:
+    def fill_the_disk(file, data):
+        if len(written) == 4:
             raise OSError(errno.ENOSPC, "No space left on device")
-        copied.append(source)
-        return copyfile(source, target)
+        written.append(file)
+        return write(file, data)
 
-    monkeypatch.setattr(start.shutil, "copyfile", fill_the_disk)
+    monkeypatch.setattr(start.Path, "write_bytes", fill_the_disk)
     assert "the disk is full" in refused("start", "my-gpt")
-    assert len(copied) == 4
+    assert len(written) == 4
     assert os.listdir(here) == []
 
 
 def test_without_exercises_installed(hand_out, here, refused, monkeypatch):
-    monkeypatch.setattr(start, "HANDED_OUT", here / "nowhere")
+    monkeypatch.setattr(handed_out, "HANDED_OUT", here / "nowhere")
     assert "no exercises to start from" in refused("start", "my-gpt")
     assert os.listdir(here) == []
+
+
+def test_a_damaged_installation_is_named(hand_out, here, refused, monkeypatch):
+    shutil.copytree(hand_out.parent, here / "installed")
+    monkeypatch.setattr(handed_out, "HANDED_OUT", here / "installed/exercises")
+    (here / "installed/exercises/ch3/test_attention.py").unlink()
+    assert "the installed course has lost its test_attention.py" in refused("start", "my-gpt")
+    (here / "installed/course.toml").write_text("[course")
+    assert "course.toml" in refused("start", "my-gpt")
+    assert os.listdir(here) == ["installed"]
 
 
 def test_pytest_runs_there_on_the_students_own_module(my_gpt):

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,16 +21,16 @@ import sys
 from pathlib import Path
 from course.watch import watch
 from course.workplace import Workplace
-watch(Workplace(Path.cwd().resolve()), None, fork=sys.argv[1] == "fork")
+watch(Workplace(Path.cwd().resolve()), sys.argv[2] or None, fork=sys.argv[1] == "fork")
 """
 
 
 class Watching:
-    def __init__(self, folder: Path, fork: bool):
+    def __init__(self, folder: Path, fork: bool, chapter: str = ""):
         self.folder = folder
         self.module = folder / "exercises/ch3/attention.py"
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", WATCH, "fork" if fork else "no fork"],
+            [sys.executable, "-u", "-c", WATCH, "fork" if fork else "no fork", chapter],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,6 +71,25 @@ def watching(request, my_gpt):
     yield made
     made.process.kill()
     made.process.wait()
+
+
+@pytest.fixture
+def watch_chapter(my_gpt):
+    """watch_chapter("ch4") is `course watch ch4` in a folder with a third chapter, ch5, like ch4."""
+    shutil.copytree(my_gpt / "exercises/ch4", my_gpt / "exercises/ch5")
+    (my_gpt / "exercises/ch5/block.py").rename(my_gpt / "exercises/ch5/tower.py")
+    with open(my_gpt / "course.toml", "a") as file:
+        file.write('\n[chapters.ch5]\ntitle = "The tower"\nmodule = "tower"\n')
+        file.write("\n[chapters.ch5.points]\ndouble_mask = 100\n")
+    made = []
+
+    def start(chapter: str) -> Watching:
+        made.append(Watching(my_gpt, CAN_FORK, chapter))
+        return made[0]
+
+    yield start
+    made[0].process.kill()
+    made[0].process.wait()
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -136,5 +156,60 @@ def test_an_evening(watching, request):
     assert processes_in(watching.folder) == []
 
 
+def test_after_a_chapter_the_first_open_one(watch_chapter):
+    watching = watch_chapter("")
+    watching.until("causal_mask: not started.")
+    watching.until("ch3: 0 of 100 points.")
+    toy_course.solve(watching.folder, "causal_mask")
+    watching.until("ch3: 20 of 100 points.")
+    toy_course.solve_block(watching.folder)  # out of order: what is saved is looked at
+    watching.until("ch4: 100 of 100 points: The block has passed.")
+    said = watching.until(" of 100 points. Watching")
+    assert "Attention: not started." in said and "ch3: 20 of 100 points" in said and "tower" not in said
+
+
+def test_a_chapter_asked_for_is_not_left(watch_chapter):
+    watching = watch_chapter("CH4")
+    watching.until("double_mask: not started.")
+    watching.until("ch4: 0 of 100 points.")
+    toy_course.solve_block(watching.folder)
+    watching.until("Blocked.")  # by the mask of ch3
+    watching.until("ch4: 0 of 100 points.")
+    toy_course.solve(watching.folder, "causal_mask")  # a save elsewhere, which ch4 depends on
+    said = watching.until("Ctrl-C ends.")
+    assert "ch4: 100 of 100 points: The block has passed." in said
+    assert "Next: `course watch` goes on, with ch3 Attention." in said
+    watching.process.send_signal(signal.SIGINT)
+    watching.until("Stopped watching.")
+
+
+def test_a_fault_of_the_course_does_not_hide_the_students(my_gpt, watch_chapter):
+    checks = my_gpt / "exercises/ch3/test_attention.py"
+    function = "def new(attention):\n    'Says.'\n    return attention.causal_mask(2)\n"
+    checks.write_text(f"{checks.read_text()}\n\n@check('causal_mask')\n{function}")  # not recorded
+    toy_course.solve(my_gpt, "causal_mask", "Attention", "count_up")
+    watching = watch_chapter("ch3")
+    watching.until("This is not your fault")
+    watching.until("ch3: 80 of 100 points.")
+    watching.save("list(range(n))", "list(range(n + 1))")
+    said = watching.until("ch3: 70 of 100 points.")
+    assert "count_up: Counting starts at 0" in said and "not your fault" not in said
+
+
+def test_what_some_checks_are_worth(watching):
+    watching.until("ch3: 0 of 100 points.")
+    toy_course.solve(watching.folder, "causal_mask", "count_up", "Attention")
+    watching.until("Attention has passed.")
+    watching.until("ch4: 0 of 100 points.")
+    source = watching.module.read_text().replace(
+        "        super().__init__()", "        super().__init__()\n        MADE.append(self)"
+    )
+    source = source.replace("weights @ values, weights", "weights @ values, weights * len(MADE)")
+    watching.module.write_text("MADE = []\n" + source)
+    said = watching.until("ch3: 30 of 100 points.")
+    assert "Attention: 1 of its 2 checks passed; its 70 points need all of them." in said
+
+
 def test_an_unknown_chapter_is_refused(my_gpt, refused):
     assert "there is no chapter 'ch9'; there are ch3, ch4" in refused("watch", "ch9")
+    assert "there is no chapter 'double_mask'; double_mask is in ch4" in refused("watch", "double_mask")

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from course.reset import with_stub
-from grader.answers import RECORDING, Live, record, write_recording
-from grader.chapters import Tree
+from grader.answers import Live, record, write_recording
+from grader.chapters import RECORDING, Tree
 from grader.checks import checks_of
 from grader.release import make_stub
 from grader.seeds import PUBLIC

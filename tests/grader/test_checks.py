@@ -36,7 +36,7 @@ def construct(attention, draw, model, operators):
     More."""
 
 
-@check("Attention", needs="construct", forbidden=("nn.A", "nn.B"))
+@check("Attention", needs="construct", forbidden=("nn.A", "nn.B"), assembled=True)
 def works(attention):
     """It works."""
 ''',
@@ -49,6 +49,7 @@ def works(attention):
     )
     assert one.other_modules == ("model",)
     assert (two.needs, two.forbidden, one.needs) == (("construct",), ("nn.A", "nn.B"), ())
+    assert (one.assembled, two.assembled) == (False, True)
     assert str(two.path).endswith("checkfile.py") and two.line == 15
 
 

@@ -74,11 +74,36 @@ def test_a_wrong_turn_is_explained(course):
             "Attention: The softmax of the scaled scores, applied to the values.",
             "    context, weights = layer(draw.normal(2, 6, 6))",
             "The value at ?'weights'? is not the expected one:",
-            "This is what comes of unscaled-scores. The scores go into the softmax undivided,",
+            "Likely cause: The scores go into the softmax undivided, so that it saturates as",
+            "the head grows. (unscaled-scores)",
             "Next: mend that, then `pytest toy_exercises/ch3 -k weights_and_context`.",
             "ch3: 30 of 100 points; next: Attention",
             "  blocked by weights_and_context, which did not pass: Attention",
             "*1 failed, 2 passed, 1 blocked*",
+        ]
+    )
+
+
+def test_pytests_last_lines_end_with_a_whole_word(course):
+    course.patched(" / keys.shape[-1] ** 0.5", "")
+    lines = course.run().outlines
+    assert f"FAILED {TEST}::weights_and_context - wrong" in lines
+    course.patched("return weights @ values, weights", "return (weights @ values,)")
+    lines = course.run("--junitxml=report.xml").outlines
+    assert f"FAILED {TEST}::weights_and_context - error" in lines
+    assert 'message="error: ValueError: not enough values' in (course.root / "report.xml").read_text()
+
+
+def test_a_result_that_does_not_fit_the_checks_own_line(course):
+    course.patched("return weights @ values, weights", "return (weights @ values,)")
+    course.run("-k", "weights_and_context").stdout.fnmatch_lines(
+        [
+            "  > context, weights = layer(draw.normal(2, 6, 6))",
+            "What Attention.forward returned does not fit the line marked >:",
+            "    expected  2 values: context, weights",
+            "    actual    a tuple of 1: (tensor of shape (2, 6, 4),)",
+            "  ValueError: not enough values to unpack (expected 2, got 1)",
+            "Next: look at what Attention.forward returns.",
         ]
     )
 
@@ -121,7 +146,7 @@ def test_k_finds_checks_and_exercises_and_runs_what_they_need(course):
     assert course.run("-k", "rows_sum").parseoutcomes() == {"passed": 1, "deselected": 3}
     assert course.run("-k", "weights").parseoutcomes()["passed"] == 1
     result = course.run("-k", "causal_mask")
-    result.stdout.fnmatch_lines(["ch3: 20 of 20 points in the 1 exercises run; all passed"])
+    result.stdout.fnmatch_lines(["ch3: 20 of 20 points in the one exercise run; all passed"])
     course.patched("triu(1)", "triu(0)")
     result = course.run("-k", "rows_sum")
     assert result.parseoutcomes() == {"blocked": 1, "deselected": 3}
@@ -190,15 +215,32 @@ def test_hidden_checks_run_the_reference_on_fresh_inputs(course):
 
 
 @pytest.mark.parametrize("place", ["attention.py", "ch3/attention.py", "exercises/ch3/attention.py"])
-def test_hidden_checks_of_a_submission(course, place):
+def test_hidden_checks_of_a_submission_in_process(course, place):
     file = course.root / "handed_in" / place
     file.parent.mkdir(parents=True)
     file.write_text(SOLUTION.replace(" / keys.shape[-1] ** 0.5", ""))
-    result = course.run("--submission", "handed_in", where="toy_hidden/ch3")
+    result = course.run("--submission", "handed_in", "--in-process", where="toy_hidden/ch3")
     assert result.parseoutcomes() == {"failed": 1, "passed": 2, "blocked": 1}
     result.stdout.fnmatch_lines(
-        ["This is what comes of unscaled-scores.*", "warning: the submission ran in this process*"]
+        [
+            "Likely cause: The scores go into*",
+            "warning: the submission ran in this process*",
+        ]
     )
+
+
+def test_a_submission_is_judged_as_grader_grade_judges_it(course):
+    """In a worker: leaving and printing there is nothing to this process."""
+    folder = course.root / "handed_in"
+    folder.mkdir()
+    leaving = SOLUTION.replace("return list(range(n))", "import os; print('gone'); os._exit(0)")
+    (folder / "attention.py").write_text(leaving.replace(" / keys.shape[-1] ** 0.5", ""))
+    result = course.run("--submission", "handed_in", where="toy_hidden/ch3")
+    assert result.parseoutcomes() == {"failed": 2, "passed": 1, "blocked": 1}
+    result.stdout.fnmatch_lines(["Likely cause: The scores go into*", "*its process ended with exit code 0*"])
+    assert "warning" not in result.stdout.str()
+    result = course.run("--submission", "handed_in", "--device", "meta", where="toy_hidden/ch3")
+    result.stdout.fnmatch_lines(["*add --in-process for another device*"])
 
 
 def test_a_submission_without_the_module(course):

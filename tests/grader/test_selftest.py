@@ -8,7 +8,7 @@ import pytest
 from grader.course_folder import CourseFolder
 from grader.hand_out import write_exercises
 from grader.selftest import WIDTH, closing, header, prove, row
-from tests.grader.toy_course import MODULE, write_toy_course
+from tests.grader.toy_course import MODULE, SECOND_CHAPTER, write_toy_course
 
 ROOT = Path(__file__).parents[2]
 COURSE = CourseFolder(ROOT)
@@ -107,6 +107,27 @@ def test_misconceptions_that_cannot_be_told_apart(toy):
         "wrong-axis (Mixer) is not named, or never without another",
         "the-same (Mixer) is not named, or never without another",
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("", "", None),
+        ("sums.standardise(x), ", "x, ", "and not blamed on ch1, which has not-centred"),
+        ("draw.normal(6)\n    return", "draw.tensor([1.0, -1.0])\n    return", "every misconception of ch1"),
+    ],
+)
+def test_an_assembled_check_is_to_find_earlier_wrong_turns(toy, old, new, says):
+    write_toy_course(toy, SECOND_CHAPTER)
+    hidden = toy / "tests/ch2/test_twice.py"
+    assert old in hidden.read_text()
+    hidden.write_text(hidden.read_text().replace(old, new, 1))
+    folder = CourseFolder(toy)
+    write_exercises(folder.chapter("ch1"))
+    write_exercises(folder.chapter("ch2"))
+    report = prove(folder, "ch2")
+    assert len(report.lines) == bool(says), report.lines
+    assert all(says in line for line in report.problems["turns"])
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from grader.answers import RECORDING, Live, Recorded, matching, record, write_recording
+from grader.answers import Live, Recorded, matching, record, write_recording
 from grader.chapter_run import ChapterRun
-from grader.chapters import Tree, read_source
+from grader.chapters import RECORDING, Tree, read_source
 from grader.compare import compare
 from grader.errors import GraderError
 from grader.observations import Foreign, freeze

@@ -156,8 +156,8 @@ class Toy:
 
     def record(self) -> None:
         """Record the public checks from the solution."""
-        from grader.answers import RECORDING, Live, record, write_recording
-        from grader.chapters import Tree
+        from grader.answers import Live, record, write_recording
+        from grader.chapters import RECORDING, Tree
         from grader.seeds import PUBLIC
 
         live = Live(Tree.of_package("toy_solutions"), "ch3", PUBLIC)

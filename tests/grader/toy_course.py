@@ -220,8 +220,60 @@ FILES = {
 }
 
 
-def write_toy_course(root: Path) -> None:
-    for name, text in FILES.items():
+# a second chapter, that builds on the first
+
+TWICE = '''\
+"""Chapter 2: twice. A toy."""
+
+from torch import Tensor
+
+from ..ch1.sums import standardise
+
+
+def twice(x: Tensor) -> Tensor:
+    """Mean 0 and spread 2.
+
+    Example:
+        >>> import torch
+        >>> twice(torch.tensor([1.0, 3.0]))
+        tensor([-2.,  2.])
+    """
+    ### BEGIN SOLUTION
+    return 2 * standardise(x)
+    ### END SOLUTION
+'''
+
+TWICE_CHECKS = '''\
+from grader.checks import check
+
+
+@check("twice")
+def spread_of_2(twice, draw):
+    """The spread becomes 2."""
+    return twice.twice(draw.normal(6))
+
+
+@check("twice", needs="spread_of_2", assembled=True)
+def pieces_together(twice, sums, draw):
+    """Your own pieces together."""
+    x = draw.normal(6)
+    return {"ch1, standardise": sums.standardise(x), "ch2, twice": twice.twice(x)}
+'''
+
+SECOND_CHAPTER = {
+    "toy_reference/ch2/__init__.py": "",
+    "toy_reference/ch2/twice.py": TWICE,
+    "toy_reference/ch2/test_twice.py": TWICE_CHECKS,
+    "tests/ch2/test_twice.py": TWICE_CHECKS,
+    "tests/ch2/another_way.py": "from ..ch1 import sums\n\n\ntwice = lambda x: 2.0 * sums.standardise(x)\n",
+    "course/hints/ch2.toml": '[[hint]]\nexercise = "twice"\nlevels = ["What is twice 1?", "Look at sums."]\n',
+    "course.toml": COURSE
+    + '\n[chapters.ch2]\ntitle = "Twice"\nmodule = "twice"\n\n[chapters.ch2.points]\ntwice = 100\n',
+}
+
+
+def write_toy_course(root: Path, files: dict[str, str] = FILES) -> None:
+    for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
