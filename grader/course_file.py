@@ -1,4 +1,4 @@
-"""`course.toml`: chapters, points per exercise, dropped exercises, deadlines and the late policy.
+"""`course.toml`: chapters, points per exercise, dropped exercises, deadlines, the late policy, and exports.
 
 [course]
 title = "Build a GPT"
@@ -8,6 +8,12 @@ reference = "solutions"          # the package that holds the reference
 percent_per_day = 10             # off for each day begun
 days = 5                         # after which nothing is left
 grace_minutes = 15
+
+[export]
+decimals = 1                     # of points that go to another system; halves are rounded up
+
+[export.maxima]
+ch3 = 20                         # what all of a chapter's points are worth there; 100 if not said
 
 [chapters.ch3]
 title = "Attention"
@@ -21,9 +27,11 @@ CausalAttention = 95
 """
 
 import datetime
+import decimal
 import math
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.errors import GraderError
@@ -54,6 +62,28 @@ class LatePolicy:
 
 
 @dataclass(frozen=True)
+class Export:
+    """How points go to other systems. maxima: by chapter; others keep their own."""
+
+    decimals: int = 2
+    maxima: dict[str, int] = field(default_factory=dict)
+
+    def points(self, points: float, most: float, chapter: str) -> decimal.Decimal:
+        """A chapter's points as they are exported.
+
+        >>> Export(1, {"ch3": 20}).points(81.25, 100, "ch3"), Export(0).points(62.5, 100, "ch3")
+        (Decimal('16.3'), Decimal('63'))
+        """
+        exact = decimal.Decimal(str(points))
+        if most and chapter in self.maxima:
+            exact = exact * self.maxima[chapter] / decimal.Decimal(str(most))
+        return exact.quantize(decimal.Decimal(1).scaleb(-self.decimals), decimal.ROUND_HALF_UP)
+
+    def most(self, most: float, chapter: str) -> float:
+        return self.maxima.get(chapter, most)
+
+
+@dataclass(frozen=True)
 class Chapter:
     """points: of every exercise taught this time, in the order of work."""
 
@@ -75,6 +105,7 @@ class Course:
     reference: str
     chapters: dict[str, Chapter]
     late: LatePolicy
+    export: Export = Export()
 
 
 def find_course_file(start: Path) -> Path | None:
@@ -89,7 +120,7 @@ def load_course(path: Path) -> Course:
     except tomllib.TOMLDecodeError as error:
         raise GraderError(f"{path}: {error}") from None
     file = _Table(path, "", table)
-    file.only("course", "late", "chapters")
+    file.only("course", "late", "export", "chapters")
     course = file.table("course")
     course.only("title", "reference")
     chapters = file.table("chapters")
@@ -98,6 +129,7 @@ def load_course(path: Path) -> Course:
         reference=course.get("reference", str),
         chapters={name: _chapter(name, chapters.table(name)) for name in chapters.values},
         late=_late(file.table("late")) if "late" in table else LatePolicy(),
+        export=_export(file.table("export"), chapters.values),
     )
 
 
@@ -172,3 +204,16 @@ def _late(table: _Table) -> LatePolicy:
         if value < 0:
             table.fail(name, "must not be negative")
     return LatePolicy(**values)
+
+
+def _export(table: _Table, chapters: Iterable[str]) -> Export:
+    table.only("decimals", "maxima")
+    decimals = table.get("decimals", int, Export.decimals)
+    if not 0 <= decimals <= 6:
+        table.fail("decimals", "must be from 0 to 6")
+    maxima = table.table("maxima")
+    maxima.only(*chapters)
+    for chapter in maxima.values:
+        if maxima.get(chapter, int) <= 0:
+            maxima.fail(chapter, "must be more than 0")
+    return Export(decimals, maxima.values)

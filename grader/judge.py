@@ -1,0 +1,206 @@
+"""The judge of one chapter: knows the answers, runs no student's code, and makes the reports.
+
+A report is plain data, as it stands in RESULTS/<student>/<chapter>.json; results.py says what it must hold.
+"""
+
+import datetime
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+
+from grader.answers import Recorded
+from grader.chapters import Tree, read_source
+from grader.checks import Check
+from grader.course_folder import CourseFolder
+from grader.failure_text import failure_text
+from grader.hashes import chapter_hashes, submission_hash
+from grader.intake import HandedIn
+from grader.judged_run import JudgedRun
+from grader.sandbox import Tier
+from grader.seeds import PUBLIC
+from grader.server import Server
+from grader.suites import Remembered
+from grader.summary import exercise_states
+from grader.travel import IMPORTABLE
+from grader.verdicts import Verdict
+
+FORMAT = 1
+PRINTED = 20_000  # characters that a report keeps
+
+
+class ChapterJudge:
+    """Judges submissions of one chapter in one round, one after another."""
+
+    def __init__(
+        self, folder: CourseFolder, chapter: str, master: str, tier: Tier, hidden: tuple[Path, ...] = ()
+    ):
+        self.folder = folder
+        self.chapter = folder.chapter(chapter)
+        self.course_chapter = folder.course.chapters[chapter]
+        self.master = master
+        self.tier = tier
+        self.hidden = (folder.root, *hidden)
+
+    def judge(self, student: str, handed_in: HandedIn, earlier: dict[str, HandedIn] | None = None) -> dict:
+        """The report on what a student handed in for this chapter, beside what for earlier ones."""
+        start = time.monotonic()
+        graded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        run = self.run(handed_in, earlier)
+        try:
+            verdicts = [run.verdict(check.name) for check in self.hidden_checks]
+            states = exercise_states(run)
+            failed = [name for name in self.course_chapter.points if states.get(name) != "passed"]
+            shown = self._public_verdicts(handed_in, failed, run) if failed and run.imported else []
+        finally:
+            run.close()
+        exercises = self._exercises(states, verdicts)
+        return {
+            "format": FORMAT,
+            "student": student,
+            "chapter": self.chapter.name,
+            "title": self.course_chapter.title,
+            "module": self.course_chapter.module,
+            "points": sum(exercise["points"] for exercise in exercises),
+            "max": self.course_chapter.total,
+            "submission": {
+                "name": handed_in.name,
+                "sha256": submission_hash(handed_in),
+                "notes": list(handed_in.notes),
+                "problem": handed_in.problem,
+            },
+            "exercises": exercises,
+            "checks": [self._check(v, run, True) for v in verdicts]
+            + [self._check(v, run, False) for v in shown],
+            "printed": run.printed[:PRINTED],
+            "tier": {"name": self.tier.name, "says": self.tier.says},
+            "hashes": self.hashes | {"submission": submission_hash(handed_in, earlier)},
+            "faults": [verdict.message for verdict in verdicts if verdict.outcome == "grader fault"],
+            "times": {
+                "graded": graded,
+                "seconds": round(time.monotonic() - start, 3),
+                "import_seconds": round(run.import_seconds, 3),
+            },
+        }
+
+    def run(self, handed_in: HandedIn, earlier: dict[str, HandedIn] | None = None) -> JudgedRun:
+        """The hidden checks on a submission; to be closed."""
+        return JudgedRun(
+            self.chapter.name,
+            self.hidden_checks,
+            handed_in,
+            self.server,
+            self.live,
+            master=self.master,
+            tree=self.chapter.tree,
+            earlier=earlier,
+        )
+
+    def close(self) -> None:
+        if "server" in vars(self):
+            self.server.stop()
+
+    # ---- what is made once ----
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        return chapter_hashes(self.folder, self.chapter.name, self.master)
+
+    @cached_property
+    def hidden_checks(self) -> list[Check]:
+        points = self.course_chapter.points
+        return [check for check in self.chapter.hidden_checks if check.exercise in points]
+
+    @cached_property
+    def live(self) -> Remembered:
+        return Remembered(self.chapter.tree, self.chapter.name, self.master)
+
+    @cached_property
+    def recorded(self) -> Recorded:
+        return Recorded(self.chapter.recording)
+
+    @cached_property
+    def server(self) -> Server:
+        """Made after the reference has run, which shows what a solution imports."""
+        for check in self.hidden_checks:
+            self.live.expected(check)
+        return Server(self.tier, worker_job(self.chapter.tree, self.chapter.name), self.hidden)
+
+    # ---- parts of a report ----
+
+    def _public_verdicts(self, handed_in: HandedIn, exercises: list[str], after: JudgedRun) -> list[Verdict]:
+        """What the public checks of failed exercises say, since their numbers may be shown."""
+        run = JudgedRun(
+            self.chapter.name,
+            self.chapter.public_checks,
+            handed_in,
+            self.server,
+            self.recorded,
+            master=PUBLIC,
+            tree=self.chapter.tree,
+            after=after,
+        )
+        try:
+            wanted = [check for check in self.chapter.public_checks if check.exercise in exercises]
+            return [run.verdict(check.name) for check in wanted]
+        finally:
+            run.close()
+
+    def _exercises(self, states: dict[str, str], verdicts: list[Verdict]) -> list[dict]:
+        rows = []
+        for name, points in self.course_chapter.points.items():
+            own = [verdict for verdict in verdicts if verdict.check.exercise == name]
+            state = states.get(name, "grader fault")
+            if not own or any(verdict.outcome == "grader fault" for verdict in own):
+                state = "grader fault"
+            elif state != "passed":
+                state = next((o for o in ("missing", "blocked") if all(v.outcome == o for v in own)), state)
+            passed = sum(verdict.passed for verdict in own)
+            earned = points if state == "passed" else 0
+            rows.append(
+                {
+                    "name": name,
+                    "points": earned,
+                    "max": points,
+                    "state": state,
+                    "passed": passed,
+                    "checks": len(own),
+                }
+            )
+        return rows
+
+    def _check(self, verdict: Verdict, run: JudgedRun, hidden: bool) -> dict:
+        check = verdict.check
+        folder = self.chapter.exercises_folder.relative_to(self.folder.root).as_posix()
+        report = {
+            "name": check.name,
+            "exercise": check.exercise,
+            "hidden": hidden,
+            "says": check.says,
+            "outcome": verdict.outcome,
+            "message": verdict.message,
+            "misconceptions": [vars(turn) for turn in verdict.wrong_turns],
+            "seconds": round(verdict.reply.seconds, 4) if verdict.reply else 0.0,
+            "repeated": check.name in run.repeated,
+        }
+        fault = verdict.reply.fault if verdict.reply else None
+        if fault is not None and verdict.outcome != "not started":
+            lines = [
+                {"file": line.file, "number": line.number, "function": line.function, "text": line.text}
+                for line in fault.lines
+            ]
+            report["fault"] = {"type": fault.type, "message": fault.message, "lines": lines}
+        if verdict.outcome not in ("passed", "not started", "blocked"):
+            report["shown"] = failure_text(verdict, "" if hidden else f"pytest {folder} -k {check.name}")
+        return report
+
+
+def worker_job(tree: Tree, chapter: str) -> dict:
+    """What a worker of a chapter has: the reference's earlier chapters, and what was imported here."""
+    earlier = sorted((c for c in tree.files if int(c[2:]) < int(chapter[2:])), key=lambda c: int(c[2:]))
+    return {
+        "chapter": chapter,
+        "module": tree.file(chapter).stem,
+        "imports": [name for name in list(sys.modules) if name.split(".")[0] in IMPORTABLE],
+        "earlier": [[c, tree.file(c).stem, read_source(tree.file(c))] for c in earlier],
+    }

@@ -1,0 +1,278 @@
+"""A chapter's checks on a submission that runs in a worker: the judge's half.
+
+Nothing that comes back is believed but as an observation. A submission that gives no proper reply is asked
+the same again in a fresh server before it is blamed; from then on it is believed to be like that.
+"""
+
+import builtins
+import time
+from pathlib import Path
+
+from grader.answers import Live, Recorded
+from grader.chapter_run import ChapterRun
+from grader.chapters import Tree
+from grader.checks import Check
+from grader.errors import GraderError
+from grader.forbidden import Use
+from grader.intake import HandedIn
+from grader.observe import MAX_MESSAGE, Fault, Line, Reply
+from grader.own_chapters import needed_chapters
+from grader.server import Lost, Server, ServerFault, Submission
+from grader.travel import check_source
+from grader.verdicts import Verdict
+
+READ_SECONDS = 20.0
+IMPORT_SECONDS = 20.0
+GRACE_SECONDS = 3.0  # beyond a check's own limit, until which the worker tells the line that it stopped at
+ALL_SECONDS = 240.0  # for all checks of one submission together
+SERVER_FAULTS = 3
+REPLIES = frozenset({"seen", "error", "not started", "timeout", "forbidden"})
+ENDED = {"died": "error", "malformed": "error", "late": "timeout", "memory": "memory"}
+NO_MEMORY = ("can't allocate memory", "not enough memory")
+
+
+class JudgedRun(ChapterRun):
+    """As ChapterRun, with the module in a worker."""
+
+    def __init__(
+        self,
+        chapter: str,
+        checks: list[Check],
+        handed_in: HandedIn,
+        server: Server,
+        answers: Recorded | Live,
+        *,
+        master: str,
+        tree: Tree | None = None,
+        earlier: dict[str, HandedIn] | None = None,
+        after: "JudgedRun | None" = None,
+    ):
+        """tree: the reference. earlier: the student's own earlier chapters, for assembled checks.
+
+        after: another run of the same submission, which may have shown already how it behaves.
+        """
+        super().__init__(
+            chapter,
+            checks,
+            Path(handed_in.name),
+            load=None,
+            answers=answers,
+            master=master,
+            other_module=None,
+            student_folder=None,
+        )
+        self.handed_in = handed_in
+        self.server = server
+        self._tree = tree
+        self._earlier = earlier or {}
+        self._files = {one.name: one for one in [*self._earlier.values(), handed_in]}
+        self._together = False  # whether the submission's process has the student's earlier chapters
+        self.repeated: set[str] = set()  # checks that were run again in a fresh server
+        self.printed = ""
+        self.import_seconds = 0.0
+        self._submission: Submission | None = None
+        self._blamed = after is not None and after._blamed
+        self._endless: set[str] = set()  # exercises that ran too long
+        self._seconds = 0.0
+        self._server_faults = 0
+        self._uses: dict[tuple, Use | None] = {}
+        self._defined: frozenset[str] = frozenset()
+
+    def close(self) -> None:
+        """End the submission; a server that may have been tampered with is not used again."""
+        odd = self._blamed or self._server_faults or self.repeated
+        self._leave()
+        if (odd or self.server.tier.name != "bubblewrap") and not self.server.is_sound():
+            self.server.stop()
+
+    # ---- ChapterRun's steps ----
+
+    def is_student_file(self, name: str) -> bool:
+        return name in self._files
+
+    def _lacking(self, check: Check) -> str | None:
+        for chapter in needed_chapters(self._tree, self.chapter, check.other_modules):
+            if chapter not in self._earlier or self._earlier[chapter].problem:
+                return f"{chapter}, which was not handed in"
+        return None
+
+    def _absence(self) -> str:
+        return self.handed_in.problem
+
+    def _import(self) -> None:
+        start = time.monotonic()
+        reply = self._patiently(self._begin, "importing it")
+        self.import_seconds = time.monotonic() - start
+        if reply.outcome != "seen":
+            reply.importing = True
+            self._import_reply = reply
+
+    def _defines(self, exercise: str) -> bool:
+        return exercise in self._defined
+
+    def _observe(self, check: Check, seed: int) -> Reply:
+        use = self._uses.get((check.exercise, check.forbidden))
+        if use is not None:
+            return Reply("forbidden", use=use)
+        request = {
+            "do": "check",
+            "source": check_source(check),
+            "function": check.name,
+            "parameters": list(check.parameters),
+            "seed": seed,
+            "seconds": check.seconds,
+            "forbidden": list(check.forbidden),
+        }
+        if check.exercise in self._endless:
+            return Reply(
+                "timeout", fault=Fault("TimeUp", "not run: another check of this exercise ran too long")
+            )
+        if self._together != check.assembled:
+            self._leave()
+            self._together = check.assembled
+        reply = self._patiently(lambda: self._check(request), check.name)
+        if reply.outcome == "timeout":
+            self._endless.add(check.exercise)
+        return reply
+
+    @property
+    def imported(self) -> bool:
+        return self._imported and self._import_reply is None
+
+    # ---- asking ----
+
+    def _check(self, request: dict) -> Reply:
+        if self._submission is None:
+            reply = self._begin()
+            if reply.outcome != "seen":
+                return reply
+        reply = self._ask(request, request["seconds"] + GRACE_SECONDS)
+        if reply.outcome == "timeout" and not self._blamed:
+            raise Lost("late", reply.fault.message)  # perhaps the machine was slow
+        return reply
+
+    def _begin(self) -> Reply:
+        """A fresh process that has read and imported the submission."""
+        self._submission = self._fresh()
+        wanted = list(dict.fromkeys((check.exercise, check.forbidden) for check in self.checks.values()))
+        request = {"do": "read", "source": self.handed_in.source, "name": self.handed_in.name}
+        request["forbidden"] = [[exercise, list(patterns)] for exercise, patterns in wanted]
+        reply = self._ask(request, READ_SECONDS)
+        if reply.outcome != "seen":
+            return reply
+        for key, found in zip(wanted, reply.observation["uses"], strict=True):  # no student code ran yet
+            self._uses[key] = Use(*found[0]) if found else None
+        pieces = list(self._earlier.items()) if self._together else []
+        request = {"do": "load", "seconds": IMPORT_SECONDS}
+        request["pieces"] = [
+            [c, self._tree.file(c).stem, one.source, one.name] for c, one in pieces if not one.problem
+        ]
+        request["exercises"] = list(dict.fromkeys(check.exercise for check in self.checks.values()))
+        reply = self._ask(request, IMPORT_SECONDS + GRACE_SECONDS)
+        if reply.outcome == "seen":
+            defined = reply.observation.get("defined")
+            self._defined = frozenset(defined if type(defined) is list else ()) & {*request["exercises"]}
+        return reply
+
+    def _patiently(self, step, name: str) -> Reply:
+        """What a step yields; a submission that is lost in it gets a second chance in a fresh server."""
+        if self._seconds > ALL_SECONDS:
+            return Reply(
+                "timeout", fault=Fault("TimeUp", f"not run: {ALL_SECONDS:g} s were used up by others")
+            )
+        try:
+            return step()
+        except Lost as lost:
+            self._leave()
+            if self._blamed:
+                return _lost_reply(lost)
+        self.server.stop()
+        self.repeated.add(name)
+        try:
+            return step()
+        except Lost as lost:
+            self._leave()
+            self._blamed = True
+            return _lost_reply(lost)
+
+    def _fresh(self) -> Submission:
+        while True:
+            try:
+                return self.server.submission()
+            except ServerFault as error:
+                self.server.stop()
+                self._server_faults += 1
+                if self._server_faults > SERVER_FAULTS:
+                    raise GraderError(str(error)) from None
+
+    def _ask(self, request: dict, seconds: float) -> Reply:
+        start = time.monotonic()
+        try:
+            reply = self._to_reply(request["do"], self._submission.ask(request, seconds))
+        finally:
+            taken = time.monotonic() - start
+            self._seconds += taken
+        reply.seconds = taken
+        return reply
+
+    def _leave(self) -> None:
+        submission, self._submission = self._submission, None
+        if submission is None:
+            return
+        if not submission.end():
+            self.server.stop()  # its supervisor is gone
+        self.printed = (self.printed + submission.printed)[: 1 << 16]
+
+    def verdict(self, name: str) -> Verdict:
+        if name not in self._verdicts:
+            try:
+                return super().verdict(name)
+            except GraderError as error:
+                self._verdicts[name] = Verdict(self.checks[name], "grader fault", str(error))
+        return self._verdicts[name]
+
+    # ---- what came back, trusted in nothing ----
+
+    def _to_reply(self, asked: str, plain: dict) -> Reply:
+        outcome = plain.get("outcome")
+        if type(outcome) is not str or outcome not in REPLIES:
+            raise Lost("malformed", "its reply has no outcome")
+        if outcome == "seen":
+            return Reply("seen", plain.get("observation") if asked == "check" else plain)
+        if outcome == "forbidden":
+            name, line = _of_types(plain.get("use"), str, int)
+            return Reply("forbidden", use=Use(name[:80], line))
+        kind, message, lines = _of_types(plain.get("fault"), str, str, list)
+        fault = Fault(_exception(kind), message[:MAX_MESSAGE], tuple(self._line(line) for line in lines[:20]))
+        if kind == "MemoryError" or any(said in message for said in NO_MEMORY):
+            outcome = "memory"
+        return Reply(outcome, fault=fault, importing=asked != "check")
+
+    def _line(self, plain) -> Line:
+        file, number, function = _of_types(plain, str, int, str)
+        source = self._files.get(file, self.handed_in)
+        lines = source.source.splitlines()
+        text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        if source.cells:
+            cell, number = source.cells[min(max(number, 1), len(source.cells)) - 1]
+            return Line(f"{source.name}, cell {cell}", number, function[:120], text)
+        return Line(source.name, number, function[:120], text)
+
+
+def _of_types(value, *kinds: type) -> list:
+    if type(value) is not list or [type(part) for part in value] != list(kinds):
+        raise Lost("malformed", "its reply has another form than a reply")
+    return value
+
+
+def _exception(name: str) -> str:
+    """The name of an exception as it may be shown: a built-in's or torch's, or nothing in particular."""
+    kind = getattr(builtins, name, None)
+    known = isinstance(kind, type) and issubclass(kind, BaseException)
+    return name if known or name in ("TimeUp", "what it returned", "OutOfMemoryError") else "Exception"
+
+
+def _lost_reply(lost: Lost) -> Reply:
+    outcome = ENDED[lost.how]
+    kind = {"error": "no reply", "timeout": "TimeUp", "memory": "MemoryError"}[outcome]
+    return Reply(outcome, fault=Fault(kind, str(lost)))

@@ -1,0 +1,292 @@
+"""The judge's end of a worker: starting the fork server, asking a submission, and ending both.
+
+Whatever a submission does, `ask` comes back: with a reply, or with Lost, which says what became of it. A
+server that does not start, or does not give a submission, is ServerFault: never the student's.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from grader import confine, process_tree
+from grader.observations import MalformedObservation
+from grader.sandbox import Slot, Tier, behind, environment
+from grader.wire import FrameReader, frame
+
+START_SECONDS = 120.0
+FORK_SECONDS = 20.0
+END_SECONDS = 10.0
+PRINTED_KEPT = 64 << 10
+PRINTED_READ = 64 << 20  # one that prints more is ended
+
+
+class Lost(Exception):
+    """A submission gave no proper reply. how: "died", "late", "memory" or "malformed"."""
+
+    def __init__(self, how: str, why: str):
+        super().__init__(why)
+        self.how = how
+
+
+class ServerFault(Exception):
+    """The fork server, not the submission, is at fault."""
+
+
+class Server:
+    """A warm fork server for one chapter. job: what worker.py's functions look up in theirs."""
+
+    def __init__(self, tier: Tier, job: dict, hidden: tuple[Path, ...] = ()):
+        self.tier = tier
+        self.hidden = hidden
+        own_user = tier.name == "other user"
+        limits = dataclasses.asdict(confine.Limits())
+        self.job = job | {"namespaces": tier.name == "bubblewrap", "own_user": own_user, "limits": limits}
+        self._slot: Slot | None = None
+        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is warm; nothing to do if it runs already."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.stop()
+        self._slot = Slot().__enter__()
+        ours, theirs = socket.socketpair()
+        call = ("grader.worker", "serve")
+        command = behind(self.tier, self._slot, call, {"control": theirs.fileno()}, self.hidden)
+        with tempfile.TemporaryFile() as complaints:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                env=environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+            theirs.close()
+            self._control = ours
+            self._control.settimeout(START_SECONDS)
+            try:
+                self._control.sendall(frame(self.job))
+                _receive(self._control, FrameReader(), time.monotonic() + START_SECONDS)
+            except (OSError, Lost) as error:
+                self.stop()
+                complaints.seek(0)
+                said = complaints.read(1 << 16).decode(errors="replace").strip().splitlines()
+                raise ServerFault(f"the worker does not start: {said[-1] if said else error}") from None
+
+    def submission(self) -> "Submission":
+        """A fresh process for a submission."""
+        self.start()
+        pairs = [socket.socketpair() for _ in range(3)]
+        try:
+            self._control.settimeout(FORK_SECONDS)
+            socket.send_fds(self._control, [b"f"], [theirs.fileno() for _, theirs in pairs])
+        except OSError as error:
+            for ours, _ in pairs:
+                ours.close()
+            raise ServerFault(f"the worker has ended ({error})") from None
+        finally:
+            for _, theirs in pairs:
+                theirs.close()
+        return Submission(*(ours for ours, _ in pairs))
+
+    def is_sound(self) -> bool:
+        """Whether a fresh process computes what this one does: nobody tampered with the server."""
+        from grader.worker import canary
+
+        try:
+            submission = self.submission()
+        except ServerFault:
+            return False
+        try:
+            reply = submission.ask({"do": "canary"}, FORK_SECONDS)
+            expected = canary({})["observation"]
+            seen = reply.get("observation")
+            return (
+                type(seen) is type(expected)
+                and seen.shape == expected.shape
+                and (seen - expected).abs().max().item() < 1e-6
+            )
+        except Lost:
+            return False
+        finally:
+            if not submission.end():
+                self.stop()
+
+    def stop(self) -> None:
+        """End the server and all that came of it."""
+        process, self._process = self._process, None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if process is not None:
+            if sys.platform == "linux":
+                proc = process_tree.open_proc()
+                process_tree.kill_descendants(process.pid, proc)
+                os.close(proc)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+        if self._slot is not None:
+            self._clear_slot()
+            self._slot.__exit__()
+            self._slot = None
+
+    def _clear_slot(self) -> None:
+        """Nothing of a worker's own user is left behind."""
+        if self._slot.user is None:
+            return
+        proc = process_tree.open_proc()
+        end = time.monotonic() + END_SECONDS
+        while process_tree.processes_of(self._slot.user, proc) and time.monotonic() < end:
+            confine.kill_all_of(self._slot.user)
+            time.sleep(0.005)
+        os.close(proc)
+        confine.sweep(self._slot.user)
+
+
+class Submission:
+    """One process that runs a student's code."""
+
+    def __init__(self, channel: socket.socket, output: socket.socket, leash: socket.socket):
+        self._channel, self._output, self._leash = channel, output, leash
+        self._reader = FrameReader()
+        self._printed = bytearray()
+        self._printed_bytes = 0
+        self._ended: dict | None = None
+
+    @property
+    def printed(self) -> str:
+        """What it printed, up to a cap."""
+        text = self._printed.decode("utf-8", "replace")
+        return text + ("\n[more was printed]" if self._printed_bytes > len(self._printed) else "")
+
+    def ask(self, request: dict, seconds: float) -> dict:
+        """Its reply to a request; Lost if there is none in time."""
+        end = time.monotonic() + seconds
+        number = secrets.token_hex(8)
+        if self._reader.waiting or select.select([self._channel], [], [], 0)[0]:
+            self._unasked()
+        try:
+            self._channel.settimeout(max(0.01, seconds))
+            self._channel.sendall(frame(request | {"number": number}))
+        except TimeoutError:
+            raise Lost("late", f"it did not take a request in {seconds:g} s") from None
+        except OSError:
+            raise self._died() from None
+        reply = self._wait(end, seconds)
+        if type(reply) is not dict or reply.get("number") != number:
+            raise Lost("malformed", "its reply is none to what was asked")
+        return reply
+
+    def end(self) -> bool:
+        """End it and all that it started; whether that went as it should."""
+        self._channel.close()
+        ending = self._ending()
+        with contextlib.suppress(Lost):  # it prints too much, which no longer matters
+            self._drain()
+        self._output.close()
+        self._leash.close()
+        return ending is not None
+
+    def _wait(self, end: float, seconds: float):
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Lost("late", f"no reply in {seconds:g} s")
+            ends = [one for one in (self._channel, self._output, self._leash) if one.fileno() >= 0]
+            ready, _, _ = select.select(ends, [], [], left)
+            if self._output in ready:
+                self._drain()
+            if self._channel in ready:
+                try:
+                    data = self._channel.recv(1 << 20)
+                except OSError:
+                    data = b""
+                if not data:
+                    raise self._died()
+                try:
+                    reply = self._reader.feed(data)
+                except MalformedObservation as error:
+                    raise Lost("malformed", f"its reply cannot be read: {error}") from None
+                if reply is not None:
+                    return reply
+            elif self._leash in ready:
+                raise self._died()
+
+    def _drain(self) -> None:
+        """Take what was printed, so that printing never waits for us; keep the beginning."""
+        while self._output.fileno() >= 0:
+            try:
+                data = self._output.recv(1 << 18, socket.MSG_DONTWAIT)
+            except OSError:
+                return
+            if not data:
+                self._output.close()  # by the submission: it has no other end
+                return
+            self._printed_bytes += len(data)
+            self._printed += data[: max(0, PRINTED_KEPT - len(self._printed))]
+            if self._printed_bytes > PRINTED_READ:
+                raise Lost("malformed", f"it prints more than {PRINTED_READ >> 20} MiB")
+
+    def _unasked(self) -> None:
+        if not self._channel.recv(1, socket.MSG_PEEK):
+            raise self._died()
+        raise Lost("malformed", "it sent something before it was asked")
+
+    def _died(self) -> Lost:
+        """Why it ended by itself."""
+        ending = self._ending() or {}
+        if ending.get("memory"):
+            return Lost("memory", f"it took more than {confine.Limits().memory >> 20:,} MiB of memory")
+        status = ending.get("status")
+        if type(status) is not int:
+            return Lost("died", "its process ended")
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+            return Lost("late" if name == "SIGXCPU" else "died", f"its process was ended by {name}")
+        return Lost("died", f"its process ended with exit code {os.WEXITSTATUS(status)}")
+
+    def _ending(self) -> dict | None:
+        """Let go of the leash, and what the supervisor then says; None if it says nothing."""
+        if self._ended is not None:
+            return self._ended
+        with contextlib.suppress(OSError):
+            self._leash.shutdown(socket.SHUT_WR)
+        self._leash.settimeout(END_SECONDS)
+        said = b""
+        try:
+            while part := self._leash.recv(4096):
+                said += part
+        except OSError:
+            return None
+        try:
+            self._ended = json.loads(said)
+            return self._ended
+        except ValueError:
+            return None
+
+
+def _receive(connection: socket.socket, reader: FrameReader, end: float):
+    while time.monotonic() < end:
+        data = connection.recv(1 << 20)
+        if not data:
+            raise Lost("died", "it ended at once")
+        reply = reader.feed(data)
+        if reply is not None:
+            return reply
+    raise Lost("late", "it does not answer")

@@ -1,0 +1,66 @@
+"""The real chapters through judge and worker: solutions, other solutions and stubs get what they deserve."""
+
+import pytest
+
+from grader import sandbox
+from grader.course_folder import CourseFolder
+from grader.intake import HandedIn
+from grader.judge import ChapterJudge
+from grader.misconceptions import load_misconceptions, patched_source
+
+COURSE = CourseFolder(sandbox.HERE.parent)
+
+
+@pytest.fixture(scope="module")
+def tier():
+    return sandbox.best_tier()
+
+
+@pytest.fixture(scope="module", params=list(COURSE.course.chapters))
+def judge(request, tier):
+    judging = ChapterJudge(COURSE, request.param, "a master", tier)
+    yield judging
+    judging.close()
+
+
+def handed_in(judge, source: str) -> HandedIn:
+    name = judge.chapter.name
+    return HandedIn(name, f"{name}/{judge.course_chapter.module}.py", source)
+
+
+def earlier(judge) -> dict[str, HandedIn]:
+    """The student's own earlier chapters, which assembled checks look at."""
+    number = int(judge.chapter.name[2:])
+    chapters = [COURSE.chapter(name) for name in COURSE.course.chapters if int(name[2:]) < number]
+    return {one.name: HandedIn(one.name, f"{one.name}.py", one.source) for one in chapters}
+
+
+def not_passed(report: dict) -> list[tuple]:
+    return [(c["name"], c["outcome"], c["message"]) for c in report["checks"] if c["outcome"] != "passed"]
+
+
+def test_the_solution_has_every_point(judge):
+    report = judge.judge("ann", handed_in(judge, judge.chapter.source), earlier(judge))
+    assert not_passed(report) == [] and report["points"] == report["max"] and not report["faults"]
+
+
+def test_another_way_has_every_point(judge):
+    source = judge.chapter.another_way_file.read_text(encoding="utf-8")
+    report = judge.judge("ann", handed_in(judge, source), earlier(judge))
+    assert not_passed(report) == [] and report["points"] == report["max"]
+
+
+def test_the_stub_has_none_and_is_not_started(judge):
+    stub = COURSE.root / "exercises" / judge.chapter.name / f"{judge.course_chapter.module}.py"
+    report = judge.judge("ann", handed_in(judge, stub.read_text(encoding="utf-8")))
+    assert report["points"] == 0 and not report["faults"]
+    assert {exercise["state"] for exercise in report["exercises"]} <= {"not started", "blocked"}
+
+
+def test_a_misconception_costs_its_exercise_and_is_named(judge):
+    turn = load_misconceptions(judge.chapter.misconceptions_file)[0]
+    report = judge.judge("bob", handed_in(judge, patched_source(judge.chapter.source, turn)))
+    states = {exercise["name"]: exercise["state"] for exercise in report["exercises"]}
+    assert states[turn.exercise] != "passed" and report["points"] < report["max"]
+    named = {m["name"] for check in report["checks"] for m in check["misconceptions"]}
+    assert turn.name in named

@@ -1,0 +1,359 @@
+"""The worker and the judge's end of it: what comes back whatever a submission does, and what stays behind."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+import pytest
+import torch
+
+from grader import confine, process_tree, sandbox
+from grader.server import Lost, Server, ServerFault
+from grader.wire import FrameReader, frame
+from tests.grader import tiers
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+JOB = {"chapter": "ch3", "module": "attention", "imports": ["numpy"], "earlier": []}
+TIERS = tiers.here()
+
+
+@pytest.fixture(scope="module", params=TIERS, ids=lambda tier: tier.name)
+def warm(request):
+    server = Server(request.param, JOB)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(warm):
+    """A server as it should be, whatever the test before did to it; and nothing of it is left afterwards."""
+    warm.start()
+    warm.alone = family(warm)
+    yield warm
+    if warm._process is not None and warm._process.pid == warm.alone[0]:
+        assert left_over(warm) == []
+
+
+def family(server) -> list[int]:
+    """The server's process and all below it."""
+    proc = process_tree.open_proc()
+    try:
+        return [server._process.pid, *process_tree.descendants(server._process.pid, proc)]
+    finally:
+        os.close(proc)
+
+
+def left_over(server) -> list[int]:
+    """What runs below the server beside what it was when it had started, once what is ending has ended."""
+    end = time.monotonic() + 2
+    while True:
+        left = [pid for pid in family(server) if pid not in server.alone]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.02)
+
+
+def begun(server, source: str):
+    """A submission that has read and imported `source`."""
+    submission = server.submission()
+    read = {"do": "read", "source": source, "name": "attention.py", "forbidden": []}
+    assert submission.ask(read, 10)["outcome"] == "seen"
+    load = {"do": "load", "pieces": [], "seconds": 5.0, "exercises": ["answer"]}
+    return submission, submission.ask(load, 10)
+
+
+def checked(submission, body: str, seconds: float = 5.0, wait: float = 10) -> dict:
+    """The reply to a check whose function has this body."""
+    source = "def look(attention, draw):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    request = {"do": "check", "source": source, "function": "look", "parameters": ["attention", "draw"]}
+    return submission.ask(request | {"seed": 5, "seconds": seconds, "forbidden": []}, wait)
+
+
+def lost(server, source: str, body: str = "return attention.answer()", **limits) -> Lost:
+    """How a submission is lost in a check, or before."""
+    with pytest.raises(Lost) as raised:
+        submission = None
+        try:
+            submission, _ = begun(server, source)
+            checked(submission, body, **limits)
+        finally:
+            if submission:
+                submission.end()
+    return raised.value
+
+
+def test_a_check_runs_beside_the_submission(server):
+    submission, loaded = begun(
+        server, "import torch\ndef answer():\n    return torch.arange(3) * 2, {'a': b'x'}\n"
+    )
+    assert loaded["defined"] == ["answer"]
+    reply = checked(submission, "return attention.answer()")
+    numbers, rest = reply["observation"]
+    assert torch.equal(numbers, torch.tensor([0, 2, 4])) and rest == {"a": b"x"}
+    assert submission.end()
+
+
+def test_what_it_draws_is_what_the_judge_draws(server):
+    from grader.draw import Draw
+
+    submission, _ = begun(server, "")
+    assert torch.equal(checked(submission, "return draw.normal(5)")["observation"], Draw(5).normal(5))
+    submission.end()
+
+
+def test_its_exceptions_come_back_with_its_lines(server):
+    submission, _ = begun(server, "def answer():\n    x = 1\n    return x / 0\n")
+    reply = checked(submission, "return attention.answer()")
+    assert reply["outcome"] == "error"
+    assert reply["fault"] == ["ZeroDivisionError", "division by zero", [["attention.py", 3, "answer"]]]
+    submission.end()
+
+
+def test_a_module_that_cannot_be_imported(server):
+    submission, reply = begun(server, "x = 1\nraise SystemExit(0)\n")
+    assert reply["outcome"] == "error" and reply["fault"][2] == [["attention.py", 2, "<module>"]]
+    submission.end()
+    submission, reply = begun(server, "def f(:\n")
+    assert reply["fault"][0] == "SyntaxError"
+    submission.end()
+
+
+def test_earlier_chapters_are_there_and_later_ones_are_not():
+    job = JOB | {
+        "earlier": [
+            ["ch1", "tokenizer", "WORDS = 7\n"],
+            ["ch2", "inputs", "from ..ch1.tokenizer import WORDS\n"],
+        ]
+    }
+    server = Server(TIERS[-1], job)
+    submission, _ = begun(
+        server,
+        "from ..ch2.inputs import WORDS\ndef answer():\n    from exercises.ch1 import tokenizer\n    return WORDS, tokenizer.WORDS\n",
+    )
+    assert checked(submission, "return attention.answer()")["observation"] == (7, 7)
+    submission.end()
+    submission, reply = begun(server, "from ..ch4.block import LayerNorm\n")
+    assert reply["fault"][0] == "ModuleNotFoundError"
+    submission.end()
+    server.stop()
+
+
+def test_two_submissions_see_nothing_of_one_another(server):
+    first, _ = begun(
+        server,
+        "import sys, torch\nsys.planted = 1\ntorch.softmax = None\nopen('/tmp/left-by-a-submission', 'w').write('x')\n",
+    )
+    first.end()
+    source = "import os, sys, torch\ndef answer():\n    return hasattr(sys, 'planted'), torch.softmax is None, os.path.exists('/tmp/left-by-a-submission')\n"
+    second, _ = begun(server, source)
+    assert checked(second, "return attention.answer()")["observation"] == (False, False, False)
+    second.end()
+
+
+def test_what_is_printed_is_kept_up_to_a_cap(server):
+    submission, _ = begun(server, "def answer():\n    print('x' * 1_000_000)\n    return 1\n")
+    assert checked(submission, "return attention.answer()")["observation"] == 1
+    submission.end()
+    assert submission.printed.startswith("xxx") and submission.printed.endswith("[more was printed]")
+    assert len(submission.printed) < 100_000
+
+
+def test_a_soft_time_limit_names_the_line(server):
+    submission, _ = begun(server, "def answer():\n    while True:\n        pass\n")
+    reply = checked(submission, "return attention.answer()", seconds=0.3)
+    assert reply["outcome"] == "timeout" and reply["fault"][2][0][0] == "attention.py"
+    submission.end()
+
+
+@pytest.mark.parametrize(
+    "how, source",
+    [
+        ("died", "import os\ndef answer():\n    os._exit(0)\n"),
+        ("died", "import ctypes\ndef answer():\n    ctypes.string_at(0)\n"),
+        ("late", "def answer():\n    sum(range(10 ** 12))\n"),  # in C, where no exception of ours gets in
+        ("malformed", "import os\ndef answer():\n    os.write(3, b'\\xff' * 100)\n"),
+        ("malformed", "import os\ndef answer():\n    os.write(3, (9).to_bytes(8, 'big') + b'x' * 9)\n"),
+        ("died", "import os\ndef answer():\n    os.write(3, b'\\0' * 5)\n    os._exit(0)\n"),
+        ("late", "import os, time\ndef answer():\n    os.close(3)\n    time.sleep(60)\n"),
+    ],
+)
+def test_it_is_lost_and_the_next_one_is_not(server, how, source):
+    found = lost(server, source, seconds=0.3, wait=1.0)
+    assert found.how in (how, "died"), str(found)
+    submission, _ = begun(server, "def answer():\n    return 5\n")
+    assert checked(submission, "return attention.answer()")["observation"] == 5
+    submission.end()
+
+
+def test_memory_ends_it(server):
+    found = "import torch\ndef answer():\n    return [torch.ones(1 << 27) for _ in range(40)]\n"
+    submission, _ = begun(server, found)
+    try:
+        reply = checked(submission, "return attention.answer()")
+        assert reply["outcome"] == "error" and "memory" in reply["fault"][1]
+    except Lost as ended:
+        assert ended.how == "memory"
+    submission.end()
+
+
+def test_memory_of_several_processes_together_ends_it(monkeypatch):
+    monkeypatch.setattr(confine, "Limits", lambda **given: LIMITS(**({"memory": 512 << 20} | given)))
+    server = Server(TIERS[0], JOB)
+    source = """
+import os, time
+def answer():
+    for _ in range(4):
+        if os.fork() == 0:
+            hoard = bytearray(os.urandom(1 << 20)) * 250
+            time.sleep(30)
+    time.sleep(30)
+"""
+    assert lost(server, source, seconds=20.0, wait=25.0).how == "memory"
+    server.stop()
+
+
+LIMITS = confine.Limits
+
+
+def test_what_it_starts_ends_with_it(server):
+    source = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def answer():
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            while True:
+                time.sleep(0.1)
+    return 1
+"""
+    submission, _ = begun(server, source)
+    assert checked(submission, "return attention.answer()")["observation"] == 1
+    assert len(left_over(server)) >= 3
+    assert submission.end()
+    assert left_over(server) == []
+
+
+def test_a_dead_server_is_replaced(server):
+    submission = server.submission()
+    submission.end()
+    server_process = worker_of(server)
+    os.kill(server_process, signal.SIGKILL)
+    time.sleep(0.2)
+    with contextlib.suppress(ServerFault):  # found out at the first use, or before
+        server.submission().end()
+    submission, _ = begun(server, "def answer():\n    return 5\n")
+    submission.end()
+    assert worker_of(server) != server_process
+
+
+def worker_of(server) -> int:
+    return family(server)[-1]
+
+
+def test_a_stopped_server_is_noticed(server, monkeypatch):
+    os.kill(worker_of(server), signal.SIGSTOP)
+    assert not server_answers(server)
+    server.stop()
+    submission, _ = begun(server, "")
+    submission.end()
+
+
+def server_answers(server) -> bool:
+    submission = server.submission()
+    try:
+        submission.ask({"do": "canary"}, 0.5)
+    except Lost:
+        return False
+    finally:
+        for end in (submission._channel, submission._output, submission._leash):
+            end.close()
+    return True
+
+
+def test_a_poisoned_server_is_noticed(server):
+    assert server.is_sound()
+    poisoned = Server(
+        server.tier,
+        JOB | {"earlier": [["ch1", "tokenizer", "import torch\ntorch.Tensor.tril = torch.Tensor.abs\n"]]},
+    )
+    assert not poisoned.is_sound()
+    poisoned.stop()
+
+
+def test_stopping_leaves_nothing(server):
+    begun(server, "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n")
+    proc = process_tree.open_proc()
+    running = family(server)
+    assert len(running) > len(server.alone)
+    server.stop()
+    deadline = time.monotonic() + 5
+    while any(process_tree.memory_of(pid, proc)[0] for pid in running) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in running if process_tree.memory_of(pid, proc)[0]]
+    os.close(proc)
+    server.start()
+
+
+# ---- what is behind the wall ----
+
+
+def test_the_worker_has_no_module_that_knows_answers():
+    names = {path.stem for path in sandbox.worker_files()}
+    assert {"worker", "observe", "draw", "wire"} <= names
+    assert not names & {
+        "answers",
+        "verdicts",
+        "compare",
+        "judge",
+        "misconceptions",
+        "suites",
+        "seeds",
+        "chapters",
+    }
+
+
+def test_a_better_tier_sees_neither_the_course_nor_the_network(server):
+    if "reading" not in server.tier.stops:
+        pytest.skip(f"not stopped by {server.tier.name}, as its words say")
+    course = os.path.realpath(os.path.join(os.path.dirname(sandbox.__file__), ".."))
+    server.hidden = ()
+    hiding = Server(server.tier, JOB, (sandbox.HERE.parent,))
+    source = f"""
+import os, socket
+def answer():
+    try:
+        socket.create_connection(("127.0.0.1", 9), timeout=1)
+    except OSError as error:
+        network = type(error).__name__
+    devices = len(open("/proc/net/dev").readlines()) - 2 if os.path.exists("/proc/net/dev") else 1
+    return os.path.exists({os.path.join(course, "solutions")!r}), devices, sorted(os.environ)
+"""
+    submission, _ = begun(hiding, source)
+    seen, devices, names = checked(submission, "return attention.answer()")["observation"]
+    assert not seen and devices == 1  # the loopback alone
+    assert not set(names) - {*sandbox.environment(), "PWD", "LC_CTYPE"}
+    submission.end()
+    hiding.stop()
+
+
+# ---- frames ----
+
+
+def test_frames_are_put_together_from_pieces():
+    reader, tree = FrameReader(), {"a": [1, (2.5, b"x")], "t": torch.arange(4)}
+    data = frame(tree)
+    assert [reader.feed(data[i : i + 1]) for i in range(len(data) - 1)] == [None] * (len(data) - 1)
+    seen = reader.feed(data[-1:])
+    assert seen["a"] == tree["a"] and torch.equal(seen["t"], tree["t"])
+
+
+def test_a_frame_that_says_it_is_huge_is_refused_before_it_is_read():
+    from grader.observations import MalformedObservation
+
+    with pytest.raises(MalformedObservation, match="bytes"):
+        FrameReader().feed((1 << 40).to_bytes(8, "big"))
