@@ -8,6 +8,7 @@ What is returned there comes from CausalAttention.forward: `layer` was made by t
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ BLOCKS = ("body", "handlers", "orelse", "finalbody")
 ITSELF = ("to", "eval", "train", "float", "double", "cpu", "requires_grad_")  # they return their module
 SPECIAL = ("__getitem__", "__len__")
 Unit = tuple[ast.stmt, int, int]  # a simple statement, or the head of a compound one, with its lines
+
+
+@functools.lru_cache(maxsize=16)
+def _definitions(source: str) -> dict[str, ast.stmt]:
+    return {node.name: node for node in ast.parse(source).body if hasattr(node, "name")}
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,7 @@ class CheckCode:
         source = check.path.read_text(encoding="utf-8")
         self.lines = source.splitlines()
         self.module = check.parameters[0]
-        self.function = next(
-            node for node in ast.parse(source).body if getattr(node, "name", None) == check.name
-        )
+        self.function = _definitions(source)[check.name]
         body = self.function.body
         self.units = _units(body[1:] or body)  # without the docstring
 

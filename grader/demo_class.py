@@ -47,7 +47,8 @@ def half_done(chapter: ChapterFolders) -> str:
     parts = marked_parts(chapter.source, chapter.relative(chapter.module_file))
     done = {line for part in parts[: len(parts) // 2] for line in (part.begin, part.end)}
     lines = chapter.source.splitlines(keepends=True)
-    return make_stub("".join(line for number, line in enumerate(lines, 1) if number not in done), chapter.name)
+    kept = "".join(line for number, line in enumerate(lines, 1) if number not in done)
+    return make_stub(kept, chapter.relative(chapter.module_file))
 
 
 if __name__ == "__main__":

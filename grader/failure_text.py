@@ -11,7 +11,7 @@ from pathlib import Path
 from grader.check_code import CheckCode
 from grader.difference_text import clean, difference_lines, dtype_text, headline
 from grader.misfit_text import look_at, misfit_lines, misfit_step
-from grader.observe import Fault, Line, OwnLine
+from grader.observe import NO_REPLY, Fault, Line, OwnLine
 from grader.verdicts import Verdict
 from grader.wrapping import fill, wrap
 
@@ -24,6 +24,7 @@ TURNS = 2  # more misconceptions than these say nothing
 LEADS = {
     "error": "This raised an exception:",
     "timeout": "This was stopped, because it ran too long:",
+    "memory": "This took too much memory:",
     "forbidden": "That would be the exercise itself; write it without:",
     "not started": "Not started.",
     "blocked": "Blocked.",
@@ -44,9 +45,9 @@ def failure_text(verdict: Verdict, command: str = "", plain: bool = False, width
     parts = [wrap(f"{check.exercise}: {check.says}", width)]
     if verdict.reply and verdict.reply.importing:
         parts = ["The module cannot be imported, so no check can look at it:"]
-    elif verdict.outcome in ("wrong", "error", "timeout"):
+    elif verdict.outcome in ("wrong", "error", "timeout", "memory"):
         parts.append(CheckCode(check).shown(width, own.statement if own else ""))
-        parts += [] if own else [LEADS.get(verdict.outcome, "")]
+        parts += [] if own else [_lead(verdict)]
     else:
         parts.append(LEADS.get(verdict.outcome, ""))
     parts += _findings(verdict, plain, width)
@@ -56,6 +57,17 @@ def failure_text(verdict: Verdict, command: str = "", plain: bool = False, width
         parts.append(wrap(f"Next: {step}", width, later="  "))
     text = "\n\n".join(part for part in parts if part)
     return _in_ascii(text, width) if plain else text
+
+
+def _lead(verdict: Verdict) -> str:
+    if _gave_no_reply(verdict):
+        return "The process that ran this gave no answer:"
+    return LEADS.get(verdict.outcome, "")
+
+
+def _gave_no_reply(verdict: Verdict) -> bool:
+    """Whether a worker was lost, so that nothing was raised."""
+    return bool(verdict.reply and verdict.reply.fault and verdict.reply.fault.type == NO_REPLY)
 
 
 def one_line(verdict: Verdict) -> str:
@@ -172,6 +184,8 @@ def _next_step(verdict: Verdict, command: str) -> str:
         return f"`course reset {exercise}` puts its stub back."
     if verdict.reply and verdict.reply.importing:
         return _after_import(verdict.reply.fault)
+    if _gave_no_reply(verdict):
+        return "look for what ends Python itself: os._exit, sys.exit in a thread, a crash in a library."
     if verdict.outcome == "error":
         return _after_error(verdict, command)
     if verdict.outcome == "timeout":

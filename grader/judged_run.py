@@ -15,7 +15,7 @@ from grader.checks import Check
 from grader.errors import GraderError
 from grader.forbidden import Use
 from grader.intake import HandedIn
-from grader.observe import MAX_MESSAGE, Fault, Line, Reply
+from grader.observe import MAX_MESSAGE, NO_REPLY, Fault, Line, Reply
 from grader.own_chapters import needed_chapters
 from grader.server import Lost, Server, ServerFault, Submission
 from grader.travel import check_source
@@ -274,5 +274,5 @@ def _exception(name: str) -> str:
 
 def _lost_reply(lost: Lost) -> Reply:
     outcome = ENDED[lost.how]
-    kind = {"error": "no reply", "timeout": "TimeUp", "memory": "MemoryError"}[outcome]
+    kind = {"error": NO_REPLY, "timeout": "TimeUp", "memory": "MemoryError"}[outcome]
     return Reply(outcome, fault=Fault(kind, str(lost)))

@@ -28,6 +28,7 @@ from grader.steps import Steps
 from grader.time_limit import TimeUp, time_limit
 
 MAX_MESSAGE = 2000
+NO_REPLY = "no reply"  # in the place of an exception's type, where a worker was lost
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def test_a_submission_without_the_module(course):
     (course.root / "handed_in").mkdir()
     result = course.run("--submission", "handed_in", where="toy_hidden/ch3")
     assert result.parseoutcomes() == {"failed": 4}
-    result.stdout.fnmatch_lines(["*there is no attention.py in *"])
+    result.stdout.fnmatch_lines(["*holds nothing that is looked for: attention.py or ch3.ipynb*"])
 
 
 def test_without_a_reference_it_is_the_graders_fault(course):
