@@ -12,17 +12,20 @@ from pathlib import Path
 from grader import confine
 
 COVER = "size=1m,mode=755"
-OPEN_COVER = "size=64m,nr_inodes=4096,mode=1777"  # where everybody may write: nothing gets out, or fills a disk
 
 
-def start(user: int, command: list[str], shown: list[str], hidden: list[str], cut_off: bool) -> None:
-    """Become `user` and run `command`. shown: folders that it needs. hidden: those it must not see."""
+def start(user: int, command: list[str], shown: list[str], hidden: list[str], room: str = "") -> None:
+    """Become `user` and run `command`. shown: folders that it needs. hidden: those it must not see.
+
+    room: where everybody may write it gets a file system of its own, with these options, and no network.
+    """
     confine.die_with_parent()
-    with contextlib.suppress(PermissionError):  # root without CAP_SYS_ADMIN, as in most containers
-        confine.unshare(confine.NEW_MOUNTS | confine.NEW_IPC | (confine.NEW_NET if cut_off else 0))
+    optional = () if room else (PermissionError,)  # of root without CAP_SYS_ADMIN, as in most containers
+    with contextlib.suppress(*optional):
+        confine.unshare(confine.NEW_MOUNTS | confine.NEW_IPC | (confine.NEW_NET if room else 0))
         confine.mount("none", "/", None, confine.RECURSIVE | confine.PRIVATE)
         covers = dict.fromkeys(map(Path, hidden), COVER)
-        covers |= dict.fromkeys(map(Path, confine.OPEN), OPEN_COVER) if cut_off else {}
+        covers |= dict.fromkeys(map(Path, confine.OPEN), f"{room},mode=1777") if room else {}
         rearrange([Path(path) for path in shown], covers)
     os.setgroups([])
     os.setresgid(user, user, user)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.errors import GraderError
-from grader.intake import Intake, Submission, one_each, take_in_folder
+from grader.intake import WHICH_ONE, Intake, Submission, one_each, take_in_folder
 from grader.layouts import SYSTEMS, Work, unwrapped, works_of
 from grader.places import Places, Refused, some
 from grader.roster import Person, Roster, users_of
@@ -48,7 +48,7 @@ def take_in_class(
     places = Places(modules)
     try:
         with opened(path) as (folder, problems), ExitStack() as inner:
-            folder, found = unwrapped(folder, inner, places, system)
+            folder, found = unwrapped(folder, inner, system)
             intake = Intake(places, stubs or {})
             questions = list(problems)
             if found == "folder":
@@ -111,7 +111,7 @@ def _assignments_together(taken: list[Submission]) -> list[Submission]:
         elif one.modules:
             both = before.modules | one.modules
             twice = [chapter for chapter in one.modules if chapter in before.modules]
-            more = [f"{name} is in two assignments: keep the one that counts" for name in twice]
+            more = [f"{name} is in two assignments: {WHICH_ONE}" for name in twice]
             together[key] = replace(
                 before,
                 modules={name: module for name, module in both.items() if name not in twice},

@@ -33,6 +33,11 @@ class Limits:
     inodes: int = 4096
     stack: int = 64 << 20
 
+    @property
+    def room(self) -> str:
+        """The options of a file system in memory of that size."""
+        return f"size={self.disk},nr_inodes={self.inodes}"
+
 
 def unshare(flags: int) -> None:
     _call("unshare", ctypes.c_int(flags))
@@ -75,9 +80,8 @@ def own_namespaces(limits: Limits) -> None:
     _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
     prctl(SET_DUMPABLE, 0)
     mount("none", "/", None, RECURSIVE | PRIVATE)
-    room = f"size={limits.disk},nr_inodes={limits.inodes},mode=700"
     for folder in ("/tmp", "/dev/shm"):
-        mount("tmpfs", folder, "tmpfs", NO_SUID | NO_DEVICES, room)
+        mount("tmpfs", folder, "tmpfs", NO_SUID | NO_DEVICES, f"{limits.room},mode=700")
     mount("tmpfs", "/proc", "tmpfs", NO_SUID | NO_DEVICES | NO_EXEC | READ_ONLY, "size=4k")
 
 

@@ -136,9 +136,7 @@ def _merge(wanted: Wanted, grades: Class) -> None:
     write_whole(wanted.to, file.data())
     print(f"{wanted.to}: {chapter} as {merged.column!r}, {merged.written} rows set, {merged.same} so already")
     if merged.others:
-        merged.remarks.append(
-            f"{merged.others} rows are of students without a grade here, and stay as they are"
-        )
+        merged.remarks.append(f"rows without a grade here, which stay as they are: {merged.others}")
     _tell(merged.remarks + grades.ungraded())
 
 

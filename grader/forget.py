@@ -16,6 +16,7 @@ from grader.csv_file import CsvFile
 from grader.errors import GraderError
 from grader.grades import plain_name
 from grader.hashes import round_hash
+from grader.page import counted
 from grader.pseudonyms import pseudonym
 from grader.results import LOG, OVERRIDES, QUESTIONS, ROUND, Results
 from grader.whole_file import write_whole
@@ -36,7 +37,7 @@ def forget(student: str, results: Results, course: Course) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)
     found += [
-        f"{count} lines of {results.path / name}"
+        f"{counted(count, 'line')} of {results.path / name}"
         for name, count in (
             (OVERRIDES, _out_of_overrides(results.path / OVERRIDES, student)),
             (LOG, _out_of_log(results.path / LOG, names, text)),

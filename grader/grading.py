@@ -58,9 +58,7 @@ def grade(settings: Settings) -> int:
     course = folder.course
     chapters = _chapters(course, settings.chapters)
     if not settings.submissions.exists():
-        raise GraderError(
-            f"there is no {settings.submissions}: name the folder with the submissions, or your system's zip"
-        )
+        raise GraderError(f"{settings.submissions} is no folder and no zip: name what holds the submissions")
     roster = read_roster(settings.roster) if settings.roster else None
     tier = chosen_tier(settings.require_sandbox)
     results = Results(settings.to)

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterable
 
 from grader.course_file import Course
-from grader.intake import Submission
+from grader.intake import WHICH_ONE, Submission
 from grader.places import some
 
 SHOWN = 20  # names in a question
@@ -35,9 +35,16 @@ def with_hand_in(report: dict, submission: Submission, course: Course) -> dict:
 def hand_in_questions(
     submissions: Iterable[Submission], chapters: Iterable[str], course: Course, system: str
 ) -> list[str]:
-    """What cannot be decided of late days without the instructor; until then such work counts in full."""
-    submissions = list(submissions)
+    """What cannot be decided without the instructor: which file counts, and late days.
+
+    Until it is known when work was handed in, it counts in full.
+    """
+    submissions, chapters = list(submissions), list(chapters)
     questions = []
+    for one in submissions:
+        handed_in = [one.modules[chapter] for chapter in chapters if chapter in one.modules]
+        problems = [*one.problems, *(f"{module.chapter}: {module.problem}" for module in handed_in)]
+        questions += [f"{one.student}: {problem}" for problem in problems if problem.endswith(WHICH_ONE)]
     for chapter in chapters:
         if course.chapters[chapter].deadline is None:
             continue

@@ -38,6 +38,7 @@ from grader.zip_folder import ZipFolder
 
 LIMITS = {".py": MODULE, ".ipynb": NOTEBOOK}
 ARCHIVES = (*SUFFIXES, ".7z", ".rar", ".gz", ".bz2", ".xz")
+WHICH_ONE = "keep the one that counts"  # how a problem ends that only the instructor can decide
 INNER_ARCHIVES = 5  # of one student's that are opened
 AGAIN = re.compile(r"-\d{1,3}(?=\.\w+$)")  # what Canvas puts behind a name that the student has used before
 
@@ -277,7 +278,7 @@ class Intake:
         names = sorted({one.name for one in written})
         shown_names = " and ".join(some(names, 3, "files"))
         are = "are all there" if len(names) > 1 else f"is there {len(written)} times"
-        problem = f"{shown_names} {are}, and not the same: keep the one that counts"
+        problem = f"{shown_names} {are}, and not the same: {WHICH_ONE}"
         return HandedIn(chapter, shown_names, "", problem=problem)
 
     def _is_stub(self, chapter: str, found: Found) -> bool:
@@ -322,7 +323,7 @@ def _one_of(same: list[Submission]) -> Submission:
     if not others or (sources[0] and sources.count(sources[0]) == len(sources) and all(map(_is_clear, same))):
         return first
     names = " and ".join(some(sorted(shown([one.path.name]) for one in same), 3, "entries"))
-    problem = f"{names} are one student's by their names, and differ: keep one, or rename"
+    problem = f"{names} are one student's by their names, and differ: {WHICH_ONE}"
     return Submission(first.student, first.path, {}, (problem,), first.ids)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from grader.commit_time import commit_time
 from grader.errors import GraderError
 from grader.gradescope_export import METADATA, read_metadata
-from grader.places import KIB, WRAPPERS, Places, Refused, is_ignored, shown, some
+from grader.places import KIB, WRAPPERS, Refused, is_ignored, shown, some
 from grader.submission_folder import FILE, FOLDER, Folder
 from grader.zip_folder import ZipFolder
 
@@ -29,6 +29,8 @@ Opened = Folder | ZipFolder
 SYSTEMS = ("folder", "canvas", "moodle", "gradescope", "classroom", "nbgrader")
 PEEKED = 20  # folders that are looked into to know a system
 STAMP = "timestamp.txt"
+# folders around a class's work, as systems and people name them
+WRAPPER = re.compile(r"submitted|assignment_\d+_export|.*\bsubmissions\b.*", re.IGNORECASE)
 
 # Canvas: [name in small letters, or none if anonymous] [LATE] the user's id, the file's id, the file's name
 CANVAS = re.compile(
@@ -90,13 +92,10 @@ def systems_of(folder: Opened) -> list[str]:
     return [name for name, is_there in found.items() if is_there]
 
 
-def unwrapped(
-    folder: Opened, stack: ExitStack, places: Places, system: str | None = None
-) -> tuple[Opened, str]:
+def unwrapped(folder: Opened, stack: ExitStack, system: str | None = None) -> tuple[Opened, str]:
     """The folder that a system laid out, which may stand in others that hold nothing else; and the system.
 
-    system: what the user says that it is. A zip may hold a folder around one entry a student as well; an
-    ordinary folder is given as it is meant.
+    system: what the user says that it is.
     """
     inner = folder
     for _ in range(0 if system == "folder" else WRAPPERS + 1):
@@ -106,13 +105,15 @@ def unwrapped(
         if found and system is None:
             return inner, _only_one(found, folder)
         entries = _entries(inner)
-        if len(entries) != 1 or entries[0][1] != FOLDER or places.is_known_folder(entries[0][0]):
+        if len(entries) != 1 or entries[0][1] != FOLDER or not _is_around(entries[0][0], folder):
             break
         inner = stack.enter_context(inner.folder(entries[0][0]))
-    if system is not None:
-        return folder, system
-    is_class = not all(places.is_known(name) for name, _ in _entries(inner))
-    return (inner if isinstance(inner, ZipFolder) and is_class else folder), "folder"
+    return inner, system or "folder"
+
+
+def _is_around(name: str, folder: Opened) -> bool:
+    """Whether a folder's name says that it stands around a class's work, and is no student's."""
+    return WRAPPER.fullmatch(name) is not None or name == folder.path.stem
 
 
 def _only_one(systems: list[str], folder: Opened) -> str:

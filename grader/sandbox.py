@@ -23,6 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import confine
 from grader.errors import GraderError
 
 if os.name == "posix":
@@ -49,7 +50,10 @@ getattr(importlib.import_module(module), function)(**start["arguments"])
 
 @dataclass(frozen=True)
 class Tier:
-    """A kind of wall. stops: what a submission cannot do behind it; the attacks' tests go by these words."""
+    """A kind of wall. stops: what a submission cannot do behind it; the attacks' tests go by these words.
+
+    "disk" is filling it; "processes" and "memory" are leaving some behind, and taking more than the limit.
+    """
 
     name: str
     says: str
@@ -60,12 +64,12 @@ class Tier:
 BUBBLEWRAP = Tier(
     "bubblewrap",
     "in a sandbox: no network, no files but Python's own, processes and memory limited",
-    frozenset({"network", "reading", "writing", "signals", "processes", "memory"}),
+    frozenset({"network", "reading", "writing", "signals", "processes", "memory", "disk"}),
 )
 OTHER_USER = Tier(
     "other user",
     "as another user, without a view of the course and the network; files that everybody may read are open",
-    frozenset({"network", "reading", "writing", "signals", "processes", "memory"}),
+    frozenset({"network", "reading", "writing", "signals", "processes", "memory", "disk"}),
 )
 OTHER_USER_ONLY = Tier(
     "other user",
@@ -212,7 +216,7 @@ def behind(
         "command": command,
         "shown": shown,
         "hidden": covered,
-        "cut_off": tier is not PLAIN and not inside,
+        "room": confine.Limits().room if "network" in tier.stops and not inside else "",
     }
     return _python(("grader.as_user", "start"), drop, str(HERE))
 
@@ -230,8 +234,8 @@ def _executable() -> str:
 def _path() -> list[str]:
     """Where Python's library and the installed packages are, and nothing else."""
     paths = sysconfig.get_paths()
-    own = [paths["stdlib"], sysconfig.get_config_var("DESTSHARED") or os.path.join(sys.base_prefix, "DLLs")]
-    return list(dict.fromkeys([*own, paths["purelib"], paths["platlib"]]))
+    compiled = [path for path in sys.path if Path(path).name in ("lib-dynload", "DLLs")]
+    return list(dict.fromkeys([paths["stdlib"], *compiled, paths["purelib"], paths["platlib"]]))
 
 
 def _interpreter() -> list[Path]:

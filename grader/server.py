@@ -183,6 +183,7 @@ class Submission:
         try:
             self._channel.settimeout(max(0.01, seconds))
             self._channel.sendall(frame(request | {"number": number}))
+            self._channel.settimeout(0)  # nothing that is sent (out of band, say) makes reading wait
         except TimeoutError:
             raise Lost("late", f"it did not take a request in {seconds:g} s") from None
         except OSError:
@@ -243,9 +244,11 @@ class Submission:
                 raise Lost("malformed", f"it prints more than {PRINTED_READ >> 20} MiB")
 
     def _unasked(self) -> None:
-        if not self._channel.recv(1, socket.MSG_PEEK):
-            raise self._died()
-        raise Lost("malformed", "it sent something before it was asked")
+        self._channel.settimeout(0)
+        with contextlib.suppress(OSError):
+            if self._channel.recv(1, socket.MSG_PEEK):
+                raise Lost("malformed", "it sent something before it was asked")
+        raise self._died()
 
     def _died(self) -> Lost:
         """Why it ended by itself."""

@@ -65,6 +65,8 @@ class ZipFolder:
 
 def open_zip(file: BinaryIO, path: Path) -> tuple[ZipFolder, list[str]]:
     """A zip as a folder, and which entries of it are not looked at, and why."""
+    if file.read(2) != b"PK":
+        raise Refused("is neither a folder nor a zip: unpack it, and give the folder")
     try:
         archive = zipfile.ZipFile(Leashed(file, DIRECTORY))
         entries = archive.infolist()

@@ -1,12 +1,16 @@
 """A class's work from the systems that it is handed in to: whose it is, when it came, and what is asked."""
 
 import datetime
+import doctest
 import os
 import shutil
 import zipfile
 
 import pytest
 
+from grader import course_file, feedback, layouts
+from grader import gradescope_export as export_file
+from grader import roster as roster_file
 from grader.class_intake import UNMATCHED, take_in_class
 from grader.errors import GraderError
 from grader.layouts import nbgrader_time
@@ -378,6 +382,7 @@ def test_no_program_that_a_clone_names_is_run(tmp_path):
 
 
 @needs_git
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 @pytest.mark.parametrize("trick", ["link", "file", "outside", "head", "fifo"])
 def test_a_clone_that_leads_elsewhere_has_no_time(tmp_path, trick):
     folder = tmp_path / "clones"
@@ -418,10 +423,10 @@ def test_users_of_repositories():
 
 def test_a_class_of_hand_outs_in_one_zip(tmp_path):
     files = {
-        "class/jane.zip": zip_bytes({"my-gpt/exercises/ch3/attention.py": CODE}),
-        "class/bob.tar.gz": tar_bytes({"exercises/ch3/attention.py": OTHER}, "w:gz"),
-        "class/cem/ch4/block.py": BLOCK,
-        "__MACOSX/class/._jane.zip": b"x",
+        "my submissions/jane.zip": zip_bytes({"my-gpt/exercises/ch3/attention.py": CODE}),
+        "my submissions/bob.tar.gz": tar_bytes({"exercises/ch3/attention.py": OTHER}, "w:gz"),
+        "my submissions/cem/ch4/block.py": BLOCK,
+        "__MACOSX/my submissions/._jane.zip": b"x",
     }
     taken = take_in_class(download(tmp_path, files), MODULES)
     assert taken.system == "folder" and taken.questions == []
@@ -438,6 +443,15 @@ def test_one_students_folder_does_not_decide_for_the_class(tmp_path):
     files |= {"s-bob/.git/HEAD": "x", "s-cem/ps1/timestamp.txt": "2026-10-01 21:58:23 UTC"}
     taken = take_in_class(download(tmp_path, files, "folder"), MODULES)
     assert taken.system == "folder" and set(sources(taken)) == {"s-ann", "s-bob", "s-cem"}
+
+
+@both
+def test_one_students_folder_is_not_taken_for_a_systems(tmp_path, packed):
+    """The only one who handed in cannot hand in the work of others."""
+    metadata = "submission_1:\n  :submitters:\n  - :name: Victim\n    :email: victim@x.edu\n"
+    files = {"mallory/submission_metadata.yml": metadata, "mallory/submission_1/attention.py": CODE}
+    taken = take_in_class(download(tmp_path, files, packed), MODULES)
+    assert taken.system == "folder" and set(sources(taken)) == {"mallory"}
 
 
 def test_what_looks_like_two_systems_is_asked(tmp_path):
@@ -552,6 +566,12 @@ def test_what_is_no_zip(tmp_path, data):
         take_in_class(tmp_path / "download.zip", MODULES)
     with pytest.raises(GraderError, match="cannot be read as a class's submissions"):
         take_in_class(tmp_path / "nothing.zip", MODULES)
+
+
+@pytest.mark.parametrize("module", [course_file, feedback, export_file, layouts, roster_file])
+def test_the_examples_in_the_docstrings(module):
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed
 
 
 # ---- rosters ----

@@ -206,7 +206,7 @@ def test_set_up(tmp_path, zipped):
     python = (
         "#!/bin/bash\n"
         f'if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi\n'
-        f'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp {shims}/pip "$3/bin/python"; chmod +x "$3/bin/python"; fi\n'
+        f'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp {shims}/pip "$3/bin/python"; fi\n'
     )
     for name, text in (("pip", pip), ("python3", python)):
         (shims / name).write_text(text)

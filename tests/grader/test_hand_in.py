@@ -86,6 +86,18 @@ def test_full_points_that_came_late(course):
     assert total(effective_points("jane", "ch3", late, course, {})) == 90
 
 
+def test_several_files_of_a_chapter_are_asked_about(course):
+    def with_problem(chapter, problem):
+        return Submission(
+            "jane", None, {chapter: HandedIn(chapter, "a and b", "", problem=problem)}, (problem,)
+        )
+
+    two = "a.py and b.py are all there, and not the same: keep the one that counts"
+    asked = hand_in_questions([with_problem("ch1", two)], ["ch1"], course, "canvas")
+    assert asked == [f"jane: {two}", f"jane: ch1: {two}"]
+    assert hand_in_questions([with_problem("ch1", "a.py is larger than 1 MiB")], ["ch1"], course, "x") == []
+
+
 def test_what_cannot_be_decided_is_asked(course):
     def asked(submissions, system="canvas"):
         return hand_in_questions(submissions, ["ch1", "ch3"], course, system)

@@ -1,8 +1,9 @@
-"""A thousand submissions through Canvas in and Canvas out: nobody is lost, nobody's points are another's."""
+"""From a system's download back into its own file: nobody is lost, and nobody's points are another's."""
 
 import csv
 import dataclasses
 import io
+import json
 import random
 
 from grader.class_intake import take_in_class
@@ -12,7 +13,13 @@ from grader.exports import Wanted, export
 from grader.hand_in import with_hand_in
 from grader.results import Results
 from grader.roster import read_roster
-from tests.grader.downloads import canvas_gradebook, canvas_name
+from tests.grader.downloads import (
+    canvas_gradebook,
+    canvas_name,
+    gradescope_export,
+    moodle_folder,
+    moodle_worksheet,
+)
 from tests.grader.handed_in import zip_bytes
 from tests.grader.report_samples import COURSE, report
 
@@ -20,7 +27,18 @@ FIRST = ["Jane", "Zoë", "O'Neil", "Jean-Luc", "Li_Wei", "Анна", "José Mar�
 LAST = ["Doe", "van der Berg", "Ŝmith", "_77_", "Nguyễn", "D’Arcy, Jr.", "=cmd"]
 
 
-def test_a_thousand(tmp_path, capsys):
+def judge(results: Results, submissions: list, course) -> None:
+    """What a judge would find in each, straight from its source."""
+    states = dict.fromkeys(course.chapters["ch3"].points, "failed")
+    for one in submissions:
+        points = int(one.modules["ch3"].source.split("=")[1])
+        judged = report(one.student, course=course, states=states)
+        judged["exercises"][1] |= {"points": points, "max": 100}
+        judged["exercises"][0]["max"] = judged["exercises"][2]["max"] = 0
+        results.write_report(with_hand_in(judged | {"points": points}, one, course))
+
+
+def test_a_thousand_through_canvas(tmp_path, capsys):
     draw = random.Random(5)
     people = [
         (f"{draw.choice(LAST)}, {draw.choice(FIRST)}", 10_000 + 7 * n, f"login{n}") for n in range(1000)
@@ -51,13 +69,7 @@ def test_a_thousand(tmp_path, capsys):
     (tmp_path / "course.toml").write_text(COURSE)
     course = load_course(tmp_path / "course.toml")
     results = Results(tmp_path / "results")
-    states = dict.fromkeys(course.chapters["ch3"].points, "failed")
-    for one in taken.submissions:  # what a judge would find in each, straight from its source
-        points = int(one.modules["ch3"].source.split("=")[1])
-        judged = report(one.student, course=course, states=states)
-        judged["exercises"][1] |= {"points": points, "max": 100}
-        judged["exercises"][0]["max"] = judged["exercises"][2]["max"] = 0
-        results.write_report(with_hand_in(judged | {"points": points}, one, course))
+    judge(results, taken.submissions, course)
     results.write_grades(course, ["ch3"])
     graded = (results.path / "grades.csv").read_text().splitlines()
     assert len(graded) == 991
@@ -86,3 +98,55 @@ def test_a_thousand(tmp_path, capsys):
     export(again, course)
     assert (tmp_path / "new.csv").read_bytes() == new
     assert "0 rows set, 990 so already" in capsys.readouterr().out
+
+
+def test_moodle_without_a_roster(tmp_path, capsys):
+    """The ids in the download's names are those of the worksheet, so that equal names do not matter."""
+    draw = random.Random(6)
+    people = [
+        (f"{draw.choice(FIRST)} {draw.choice(LAST)}".replace("_", " "), 900 + n, f"{n}@x.edu")
+        for n in range(300)
+    ]
+    worksheet = moodle_worksheet(people)
+    (tmp_path / "worksheet.csv").write_bytes(worksheet)
+    files = {
+        f"{moodle_folder(name, identifier)}/attention.py": f"POINTS = {n % 101}\n"
+        for n, (name, identifier, _) in enumerate(people)
+    }
+    (tmp_path / "submissions.zip").write_bytes(zip_bytes(files))
+    taken = take_in_class(tmp_path / "submissions.zip", {"ch3": "attention"})
+    assert (taken.system, taken.questions, len(taken.submissions)) == ("moodle", [], 300)
+    (tmp_path / "course.toml").write_text(COURSE)
+    course = load_course(tmp_path / "course.toml")
+    results = Results(tmp_path / "results")
+    judge(results, taken.submissions, course)
+    export(Wanted(results.path, tmp_path / "new.csv", moodle=tmp_path / "worksheet.csv"), course)
+    assert "300 rows set" in capsys.readouterr().out
+    new = CsvFile((tmp_path / "new.csv").read_bytes(), "new.csv")
+    assert [row[4] for row in new.rows[1:]] == [f"{n % 101}.00" for n in range(300)]
+    for n in range(1, 301):
+        new.set(n, 4, "")
+    assert new.data() == worksheet
+
+
+def test_gradescope_in_and_out(tmp_path):
+    files = gradescope_export(
+        {
+            n: (
+                [(f"Name {n}", f"s{n}", f"{n}@x.edu")],
+                "2026-10-01 20:00:00 Z",
+                {"attention.py": f"POINTS = {n}\n"},
+            )
+            for n in range(100)
+        }
+    )
+    (tmp_path / "export.zip").write_bytes(zip_bytes(files))
+    taken = take_in_class(tmp_path / "export.zip", {"ch3": "attention"})
+    (tmp_path / "course.toml").write_text(COURSE)
+    course = load_course(tmp_path / "course.toml")
+    results = Results(tmp_path / "results")
+    judge(results, taken.submissions, course)
+    export(Wanted(results.path, tmp_path / "out", gradescope=True), course)
+    for n in range(100):
+        found = json.loads((tmp_path / "out" / f"{n}@x.edu" / "results.json").read_text())
+        assert found["score"] == n == sum(test["score"] for test in found["tests"])
