@@ -1,6 +1,6 @@
 """Failed checks as annotations on the student's lines, in the way that GitHub Actions reads them from a log.
 
-    ::error file=exercises/ch3/attention.py,line=28,title=CausalAttention::wrong: ...
+::error file=exercises/ch3/attention.py,line=28,title=CausalAttention::wrong: ...
 """
 
 import ast

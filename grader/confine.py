@@ -122,7 +122,7 @@ def limit_resources(limits: Limits, address_space: int = 0, alone: bool = True) 
 
 
 def kill_all_of(user: int) -> None:
-    """Kill every process of a user that is nobody's, all at one blow, so that none starts another meanwhile."""
+    """Kill every process of a user that is nobody's, at one blow, so that none starts another meanwhile."""
     child = os.fork()
     if child == 0:
         try:

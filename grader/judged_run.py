@@ -72,6 +72,8 @@ class JudgedRun(ChapterRun):
         self.import_seconds = 0.0
         self._submission: Submission | None = None
         self._blamed = after is not None and after._blamed
+        if after is not None:
+            after._leave()  # two processes of a submission could talk to each other
         self._endless: set[str] = set()  # exercises that ran too long
         self._seconds = 0.0
         self._server_faults = 0

@@ -36,7 +36,11 @@ SIGNALS = {
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
 }
-OWN_ONLY = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}  # the first argument is a process
+OWN_ONLY = {
+    "kill": (62, 129),
+    "tgkill": (234, 131),
+    "prlimit64": (302, 261),
+}  # the first argument is a process
 FCNTL, IOCTL = (72, 25), (16, 29)
 SET_OWNER_OR_SIGNAL = (8, 10, 15)  # of fcntl: whom a file that is ready sends a signal, and which
 SET_OWNER = (0x8901, 0x8902)  # of ioctl: the same

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -141,8 +142,8 @@ def test_killed_and_gone_on_with(course, target):
         running.communicate()
         assert grade(course).returncode == 0
     else:
-        children = open(f"/proc/{running.pid}/task/{running.pid}/children").read().split()
-        judge = next(pid for pid in children if "spawn_main" in open(f"/proc/{pid}/cmdline").read())
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        judge = next(pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text())
         os.kill(int(judge), signal.SIGKILL)
         running.communicate()
         assert running.returncode == 0
@@ -165,7 +166,7 @@ def test_a_judge_that_fails_is_a_grader_fault_and_not_a_zero(course):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["no-such-folder", "--to", "r"], "no-such-folder is no folder"),
+        (["no-such-folder", "--to", "r"], "there is no no-such-folder"),
         (["tests", "--to", "r", "--chapter", "ch9"], "no chapter ch9"),
         (["empty", "--to", "r"], "empty is empty"),
         (["tests", "--to", "course.toml"], "course.toml"),

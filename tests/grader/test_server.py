@@ -130,7 +130,12 @@ def test_earlier_chapters_are_there_and_later_ones_are_not():
     server = Server(TIERS[-1], job)
     submission, _ = begun(
         server,
-        "from ..ch2.inputs import WORDS\ndef answer():\n    from exercises.ch1 import tokenizer\n    return WORDS, tokenizer.WORDS\n",
+        """
+from ..ch2.inputs import WORDS
+def answer():
+    from exercises.ch1 import tokenizer
+    return WORDS, tokenizer.WORDS
+""",
     )
     assert checked(submission, "return attention.answer()")["observation"] == (7, 7)
     submission.end()
@@ -143,10 +148,20 @@ def test_earlier_chapters_are_there_and_later_ones_are_not():
 def test_two_submissions_see_nothing_of_one_another(server):
     first, _ = begun(
         server,
-        "import sys, torch\nsys.planted = 1\ntorch.softmax = None\nopen('/tmp/left-by-a-submission', 'w').write('x')\n",
+        """
+import sys, torch
+sys.planted = 1
+torch.softmax = None
+open('/tmp/left-by-a-submission', 'w').write('x')
+""",
     )
     first.end()
-    source = "import os, sys, torch\ndef answer():\n    return hasattr(sys, 'planted'), torch.softmax is None, os.path.exists('/tmp/left-by-a-submission')\n"
+    source = """
+import os, sys, torch
+def answer():
+    left = os.path.exists('/tmp/left-by-a-submission')
+    return hasattr(sys, 'planted'), torch.softmax is None, left
+"""
     second, _ = begun(server, source)
     assert checked(second, "return attention.answer()")["observation"] == (False, False, False)
     second.end()

@@ -1,0 +1,24 @@
+"""Replies with a dict of numbers whose hashes are all equal, which takes hours to put together."""
+# naive: hangs
+# grader: wire
+
+import json
+import os
+
+
+def send(tree):
+    """Write a tree, as JSON, in the form of a reply."""
+    header = json.dumps({"__metadata__": {"tree": tree}}).encode()
+    data = len(header).to_bytes(8, "little") + header
+    data = len(data).to_bytes(8, "big") + data
+    while data:
+        data = data[os.write(3, data) :]
+
+
+P = (1 << 61) - 1
+
+
+def attend(x):
+    pairs = ",".join(f"[{i * P},0]" for i in range(1, 60_000))
+    send('{"dict":[["number","0"],["outcome","seen"],["observation",{"dict":[%s]}],["passed",true]]}' % pairs)
+    return x
