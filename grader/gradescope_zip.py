@@ -80,7 +80,7 @@ def _requirements(constraints: Path) -> bytes:
     except OSError as error:
         raise GraderError(f"cannot read {constraints}: {error.strerror}") from None
     pins = {re.split(r"[=<>!~ \[]", line)[0].lower().replace("_", "-"): line.strip() for line in lines}
-    missing = sorted(set(NEEDED) - pins.keys())
+    missing = sorted(set(NEEDED) - pins.keys(), key=NEEDED.index)
     if missing:
         raise GraderError(f"{constraints} has no version of {', '.join(missing)}: write it down there")
     return "".join(f"{pins[name]}\n" for name in NEEDED).encode()
