@@ -8,7 +8,7 @@ from types import ModuleType
 from grader.answers import Live, Recorded
 from grader.chapters import read_source
 from grader.checks import Check
-from grader.forbidden import find_uses
+from grader.forbidden import find_tools, find_uses
 from grader.observe import Fault, Reply, Setting, exception_message, exception_name, observe, student_lines
 from grader.own_chapters import OwnChapters
 from grader.seeds import seed_for
@@ -113,7 +113,10 @@ class ChapterRun:
         return hasattr(self._module, exercise)
 
     def _observe(self, check: Check, seed: int) -> Reply:
-        uses = find_uses(read_source(self.file), check.exercise, check.forbidden)
+        source = read_source(self.file)
+        uses = find_uses(source, check.exercise, check.forbidden)
+        if check.watches:
+            uses += find_tools(source)
         if uses:
             return Reply("forbidden", use=uses[0])
         own = check.assembled and self._own is not None

@@ -97,6 +97,11 @@ class Check:
         """The parameters that name another chapter's module."""
         return tuple(name for name in self.parameters[1:] if name not in GIVEN)
 
+    @property
+    def watches(self) -> bool:
+        """Whether it looks at how the code works, not only at what comes of it."""
+        return bool(self.forbidden) or not {"operators", "steps"}.isdisjoint(self.parameters)
+
     def accept(self, function: Callable | None = None, *, free_form: bool = False):
         """Decorate the check's own test, which then decides in place of equality."""
         if function is None:

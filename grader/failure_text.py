@@ -25,7 +25,7 @@ LEADS = {
     "error": "This raised an exception:",
     "timeout": "This was stopped, because it ran too long:",
     "memory": "This took too much memory:",
-    "forbidden": "That would be the exercise itself; write it without:",
+    "forbidden": "That would be the exercise itself, or get behind its check; write it without:",
     "not started": "Not started.",
     "blocked": "Blocked.",
     "grader fault": "This is not your fault: the course or its grader has a mistake.",

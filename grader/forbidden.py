@@ -5,6 +5,9 @@ with wildcards, "nn.Transformer*"; a whole package or module, "tiktoken", "torch
 method of anything, ".cumsum". A dotted name also covers its namesakes elsewhere in the same package, so
 "F.layer_norm" is `torch.layer_norm` and `torch.ops.aten.layer_norm` too.
 
+Beside them stand the tools with which code gets behind a check that watches how it works: other modules'
+names set anew, frames, the grader's own modules. No solution needs them, so such a check takes none.
+
 This is detection, not a wall.
 """
 
@@ -17,6 +20,25 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch.overrides import TorchFunctionMode
+
+TOOLS = ("grader", "ctypes", "builtins", "sys.modules", "torch.overrides", "torch.library")
+TOOL_ATTRIBUTES = frozenset(
+    {
+        "_getframe",
+        "_current_frames",
+        "settrace",
+        "setprofile",
+        "get_objects",
+        "get_referrers",
+        "get_referents",
+    }
+    | {"f_back", "f_globals", "f_locals", "tb_frame", "gi_frame", "__globals__", "__code__", "__closure__"}
+    | {"__subclasses__", "__builtins__", "__torch_function__", "__torch_dispatch__"}
+    | {"DisableTorchFunction", "DisableTorchFunctionSubclass"}
+)
+TOOL_CALLS = frozenset({"exec", "eval", "compile", "__import__", "globals"})
+OTHERS = ("torch", "numpy", "builtins", "sys", "math")  # modules whose names are not a student's to set
+SWITCHES = ("torch.backends", "torch._dynamo.config", "torch._inductor.config")  # but these are
 
 SHORT = {"nn.": "torch.nn.", "F.": "torch.nn.functional.", "np.": "numpy."}
 
@@ -40,6 +62,53 @@ def find_uses(source: str, exercise: str, forbidden: tuple[str, ...]) -> list[Us
         if any(_matches(path, pattern) for pattern in patterns):
             uses.setdefault(line, Use(path.removeprefix("?"), line))
     return [uses[line] for line in sorted(uses)]
+
+
+def find_tools(source: str) -> list[Use]:
+    """Uses of the tools, anywhere in a module."""
+    tree = ast.parse(source)
+    aliases, _ = _bindings(ast.walk(tree), {})
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    uses = {}
+    for node in ast.walk(tree):
+        name = _tool(node, aliases, own)
+        if name is not None:
+            uses.setdefault(node.lineno, Use(name, node.lineno))
+    return [uses[line] for line in sorted(uses)]
+
+
+def _tool(node: ast.AST, aliases: dict[str, str], own: set[str]) -> str | None:
+    """The tool that a node is, if it is one."""
+    match node:
+        case ast.Import(names):
+            return next((a.name for a in names if _is_tool(a.name)), None)
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            return next((f"{module}.{a.name}" for a in names if _is_tool(f"{module}.{a.name}")), None)
+        case ast.FunctionDef(name) | ast.Attribute(attr=name) if name in TOOL_ATTRIBUTES:
+            return name
+        case ast.Name(name, ast.Load()) if name in TOOL_CALLS and name not in aliases.keys() | own:
+            return name
+        case ast.Attribute(value, name, ast.Store() | ast.Del()) if _is_others(_resolve(value, aliases)):
+            return f"{_resolve(value, aliases)}.{name} ="
+        case ast.Call(ast.Name("setattr" | "delattr" as name), [value, *_]) if _is_others(
+            _resolve(value, aliases)
+        ):
+            return f"{name}({_resolve(value, aliases)}, …)"
+        case ast.expr():
+            path = _resolve(node, aliases)
+            return path if path is not None and _is_tool(path) else None
+    return None
+
+
+def _is_tool(path: str) -> bool:
+    return (
+        any(path == one or path.startswith(f"{one}.") for one in TOOLS)
+        or path.rpartition(".")[2] in TOOL_ATTRIBUTES
+    )
+
+
+def _is_others(path: str | None) -> bool:
+    return path is not None and path.partition(".")[0] in OTHERS and not path.startswith(SWITCHES)
 
 
 class ForbiddenCalls(TorchFunctionMode):
@@ -67,13 +136,17 @@ class ForbiddenCalls(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
     def _student_line(self) -> int | None:
-        """The innermost line outside torch, if it is the student's."""
+        """The innermost line outside torch, and outside text run by `exec`, if it is the student's."""
         frame = sys._getframe(2)
-        while frame and frame.f_globals.get("__name__", "").split(".")[0] == "torch":
+        while frame and (frame.f_globals.get("__name__", "").split(".")[0] == "torch" or _is_text(frame)):
             frame = frame.f_back
         if frame and self.is_student_file(frame.f_code.co_filename):
             return frame.f_lineno
         return None
+
+
+def _is_text(frame) -> bool:
+    return frame.f_code.co_filename in ("<string>", "<unknown>", "<stdin>")
 
 
 class _Module:

@@ -26,6 +26,7 @@ IMPORT_SECONDS = 20.0
 GRACE_SECONDS = 3.0  # beyond a check's own limit, until which the worker tells the line that it stopped at
 ALL_SECONDS = 240.0  # for all checks of one submission together
 SERVER_FAULTS = 3
+TOOLS = ("tools",)  # among the uses: of what gets behind such a check
 REPLIES = frozenset({"seen", "error", "not started", "timeout", "forbidden"})
 ENDED = {"died": "error", "malformed": "error", "late": "timeout", "memory": "memory"}
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -114,6 +115,8 @@ class JudgedRun(ChapterRun):
 
     def _observe(self, check: Check, seed: int) -> Reply:
         use = self._uses.get((check.exercise, check.forbidden))
+        if check.watches:
+            use = use or self._uses.get(TOOLS)
         if use is not None:
             return Reply("forbidden", use=use)
         request = {
@@ -162,7 +165,8 @@ class JudgedRun(ChapterRun):
         reply = self._ask(request, READ_SECONDS)
         if reply.outcome != "seen":
             return reply
-        for key, found in zip(wanted, reply.observation["uses"], strict=True):  # no student code ran yet
+        keys = [*wanted, TOOLS]
+        for key, found in zip(keys, reply.observation["uses"], strict=True):  # no student code ran yet
             self._uses[key] = Use(*found[0]) if found else None
         pieces = list(self._earlier.items()) if self._together else []
         request = {"do": "load", "seconds": IMPORT_SECONDS}

@@ -30,7 +30,7 @@ from types import ModuleType
 import torch
 
 from grader import confine, process_tree
-from grader.forbidden import find_uses
+from grader.forbidden import find_tools, find_uses
 from grader.observe import (
     Fault,
     Reply,
@@ -234,6 +234,7 @@ class Submission:
             found = [
                 find_uses(self.source, exercise, patterns) for exercise, patterns in request["forbidden"]
             ]
+            found.append(find_tools(self.source))
         except Exception as error:
             return as_plain(self._import_reply(error))
         return {"outcome": "seen", "uses": [[[use.name, use.line] for use in uses[:1]] for uses in found]}

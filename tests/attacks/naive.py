@@ -27,6 +27,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -38,7 +39,7 @@ import torch
 
 from grader import confine, worker
 
-SECONDS = 2.5
+HANGS_AFTER, ENDS_BEFORE = 1.5, 30.0  # seconds, for an attack that is to hang and for all others
 POINTS = {"softmax": 10, "attend": 20, "prefix_mean": 30, "fit": 40}
 COMPARE = {
     "allclose": "assert torch.allclose(got, want, atol=1e-5)",
@@ -111,10 +112,21 @@ def main(tasks: str, out: str) -> None:
         (resource.RLIMIT_STACK, 8 << 20),
     ):
         resource.setrlimit(kind, (most, most))
+    warm_up()
     for task in json.loads(Path(tasks).read_text(encoding="utf-8")):
         line = json.dumps({"attack": task["name"], "reached": reached(task)})  # while no file is open
         with open(out, "a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def warm_up() -> None:
+    """Import what pytest and torch need for their first steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "test_nothing.py"
+        file.write_text("def test_nothing(monkeypatch):\n    assert 1 == 2\n", encoding="ascii")
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        pytest.main(["-q", "-p", "no:cacheprovider", f"--junitxml={folder}/report.xml", str(file)])
+    torch.testing.assert_close((torch.ones(2, 2) @ torch.rand(2, 2)).softmax(-1).sum(-1), torch.ones(2))
 
 
 def reached(task: dict) -> list[str]:
@@ -134,7 +146,7 @@ def reached(task: dict) -> list[str]:
             traceback.print_exc(file=open("grader.txt", "w"))  # noqa: SIM115
         finally:
             os._exit(0)
-    found = ["hangs"] if not ends(grader, SECONDS) else []
+    found = ["hangs"] if not ends(grader, HANGS_AFTER if task["naive"] == "hangs" else ENDS_BEFORE) else []
     found += ["alive"] if children() else []
     end_children()
     output = read(folder / "output.txt")
@@ -167,8 +179,7 @@ def by_pytest(task: dict) -> None:
     if child == 0:
         keep_output()
         arguments = ["-q", "-s", "-p", "no:cacheprovider", "--junitxml=report.xml", "test_attention.py"]
-        secrets = {"SECRET": "SECRET-OF-THE-COURSE", "HOME": os.getcwd(), "PYTHONPATH": "."}
-        os.environ |= secrets | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        os.environ |= {"SECRET": "SECRET-OF-THE-COURSE", "HOME": os.getcwd(), "PYTHONPATH": "."}
         if task["new_python"]:
             os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])
         sys.path.insert(0, os.getcwd())
@@ -203,7 +214,7 @@ def by_wire(task: dict) -> None:
     for name in POINTS:
         data = read_exactly(ours, 8)
         data = read_exactly(ours, int.from_bytes(data, "big"))
-        reply = pickle.loads(data) if data.startswith(b"\x80") else tree_of(data)
+        reply = pickle.loads(data) if data[:2] in (b"\x80\x04", b"\x80\x05") else tree_of(data)
         passed += [name] if reply["passed"] else []
     ours.close()
     _, status = os.waitpid(child, 0)

@@ -99,7 +99,7 @@ class Ground:
         }
         port = str(self.doors[0].getsockname()[1])
         return names | {
-            "MARK": f"{self.mark}-{folders['home'].parent.name}",
+            "MARK": f"{self.mark}-{folders['home'].parent.name}-left",  # none is the beginning of another's
             "PORT": port,
             "SOCKET": self.mark,
         }
@@ -200,7 +200,7 @@ def start_naive(ground: Ground) -> tuple[subprocess.Popen, Path]:
         attack.hand_in(folder, places)
         task = {"name": name, "folder": str(folder), "solution": SOLUTION, "mistake": attack.mistake}
         task |= {"compare": attack.compare, "grader": attack.grader, "new_python": attack.new_python}
-        tasks.append(task | {"mark": places["MARK"]})
+        tasks.append(task | {"naive": attack.naive, "mark": places["MARK"]})
     (folders["home"] / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     arguments = ["tests.attacks.naive", str(folders["home"] / "tasks.json"), str(out)]
     return ground.start(arguments, folders, os.geteuid() == 0, stderr=subprocess.PIPE), out

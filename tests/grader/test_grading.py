@@ -166,7 +166,7 @@ def test_a_judge_that_fails_is_a_grader_fault_and_not_a_zero(course):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["no-such-folder", "--to", "r"], "there is no no-such-folder"),
+        (["no-such-folder", "--to", "r"], "no-such-folder is no folder and no zip"),
         (["tests", "--to", "r", "--chapter", "ch9"], "no chapter ch9"),
         (["empty", "--to", "r"], "empty is empty"),
         (["tests", "--to", "course.toml"], "course.toml"),
