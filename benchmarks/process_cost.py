@@ -15,7 +15,7 @@ from pathlib import Path
 from grader import confine, process_tree
 
 LOOK_SECONDS = 0.01
-MEMORY_SECONDS = 0.2
+MEMORY_SECONDS = 0.5
 TICK = os.sysconf("SC_CLK_TCK")
 
 

@@ -22,6 +22,7 @@ MODULES = {
     "ch6": "training",
     "ch7": "sampling",
     "ch8": "gpt2",
+    "ch9": "speed",
 }
 
 # What each command is made of, in the order of the chapters.

@@ -14,6 +14,7 @@ MODULES = {
     "ch6": "training",
     "ch7": "sampling",
     "ch8": "gpt2",
+    "ch9": "speed",
 }
 
 

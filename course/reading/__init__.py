@@ -1,0 +1,1 @@
+"""To read and to run beside chapter 9: what lies beyond one process and one kernel at a time."""
