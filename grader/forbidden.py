@@ -40,6 +40,9 @@ TOOL_CALLS = frozenset({"exec", "eval", "compile", "__import__", "globals"})
 OTHERS = ("torch", "numpy", "builtins", "sys", "math")  # modules whose names are not a student's to set
 SWITCHES = ("torch.backends", "torch._dynamo.config", "torch._inductor.config")  # but these are
 
+NAMING = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Import, ast.ImportFrom, ast.FunctionDef)
+BUILTINS = frozenset(dir(builtins))
+
 SHORT = {"nn.": "torch.nn.", "F.": "torch.nn.functional.", "np.": "numpy."}
 
 
@@ -55,24 +58,24 @@ def find_uses(source: str, exercise: str, forbidden: tuple[str, ...]) -> list[Us
     """Uses of forbidden names in an exercise, and in what it uses of the same module."""
     if not forbidden:
         return []
-    module = _parse(source)
+    paths = _parse(source).paths_in(exercise)
     patterns = [_full(pattern) for pattern in forbidden]
+    matching = {path for path in dict(paths) if any(_matches(path, pattern) for pattern in patterns)}
     uses = {}
-    for path, line in module.paths_in(exercise):
-        if any(_matches(path, pattern) for pattern in patterns):
+    for path, line in paths:
+        if path in matching:
             uses.setdefault(line, Use(path.removeprefix("?"), line))
     return [uses[line] for line in sorted(uses)]
 
 
 def find_tools(source: str) -> list[Use]:
     """Uses of the tools, anywhere in a module."""
-    tree = ast.parse(source)
-    aliases, _ = _bindings(ast.walk(tree), {})
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    nodes = list(ast.walk(_parse(source).tree))
+    aliases, _ = _bindings(nodes, {})
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     uses = {}
-    for node in ast.walk(tree):
-        name = _tool(node, aliases, own)
-        if name is not None:
+    for node in nodes:
+        if isinstance(node, NAMING) and (name := _tool(node, aliases, own)) is not None:
             uses.setdefault(node.lineno, Use(name, node.lineno))
     return [uses[line] for line in sorted(uses)]
 
@@ -153,10 +156,12 @@ class _Module:
     """A module's top level: its definitions by name, and what its names stand for."""
 
     def __init__(self, source: str):
-        tree = ast.parse(source)
+        self.tree = ast.parse(source)
         self.definitions: dict[str, list[ast.stmt]] = {}
+        self._paths: dict[ast.stmt, list[tuple[str, int]]] = {}
+        self._names: dict[ast.stmt, set[str]] = {}
         top_level = []
-        for node in _statements(tree.body):
+        for node in _statements(self.tree.body):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self.definitions.setdefault(node.name, []).append(node)
             else:
@@ -167,19 +172,27 @@ class _Module:
 
     def paths_in(self, exercise: str) -> list[tuple[str, int]]:
         """Dotted paths that the exercise's code mentions, with their lines: "torch.nn.Linear", "?.cumsum"."""
+        return [path for node in self._reachable(exercise) for path in self._paths_of(node)]
+
+    def _paths_of(self, node: ast.stmt) -> list[tuple[str, int]]:
+        if node in self._paths:
+            return self._paths[node]
+        parts = list(ast.walk(node))
+        aliases, stars = _bindings(parts, self.aliases)
         paths = []
-        for node in self._reachable(exercise):
-            aliases, stars = _bindings(ast.walk(node), self.aliases)
-            known = aliases.keys() | self.definitions.keys() | set(dir(builtins))
-            for part in ast.walk(node):
-                path = _resolve(part, aliases)
-                if path is None and isinstance(part, ast.Attribute):
-                    path = f"?.{part.attr}"
-                if path is not None:
-                    paths.append((path, part.lineno))
-                elif isinstance(part, ast.Name) and part.id not in known:
-                    paths += [(f"{star}.{part.id}", part.lineno) for star in self.stars + stars]
+        for part in parts:
+            path = _resolve(part, aliases) if isinstance(part, ast.expr) else None
+            if path is None and isinstance(part, ast.Attribute):
+                path = f"?.{part.attr}"
+            if path is not None:
+                paths.append((path, part.lineno))
+            elif isinstance(part, ast.Name) and not self._is_known(part.id, aliases):
+                paths += [(f"{star}.{part.id}", part.lineno) for star in self.stars + stars]
+        self._paths[node] = paths
         return paths
+
+    def _is_known(self, name: str, aliases: dict[str, str]) -> bool:
+        return name in aliases or name in self.definitions or name in BUILTINS
 
     def _reachable(self, exercise: str) -> list[ast.stmt]:
         wanted, seen, nodes = [exercise], set(), []
@@ -190,8 +203,13 @@ class _Module:
             seen.add(name)
             for node in self.definitions.get(name, []):
                 nodes.append(node)
-                wanted += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+                wanted += self._names_in(node)
         return nodes
+
+    def _names_in(self, node: ast.stmt) -> set[str]:
+        if node not in self._names:
+            self._names[node] = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        return self._names[node]
 
 
 @functools.lru_cache(maxsize=16)

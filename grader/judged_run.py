@@ -18,7 +18,7 @@ from grader.intake import HandedIn
 from grader.observe import MAX_MESSAGE, NO_REPLY, Fault, Line, Reply
 from grader.own_chapters import needed_chapters
 from grader.server import Lost, Server, ServerFault, Submission
-from grader.travel import check_source
+from grader.travel import check_bytecode
 from grader.verdicts import Verdict
 
 READ_SECONDS = 20.0
@@ -121,7 +121,7 @@ class JudgedRun(ChapterRun):
             return Reply("forbidden", use=use)
         request = {
             "do": "check",
-            "source": check_source(check),
+            "code": check_bytecode(check),
             "function": check.name,
             "parameters": list(check.parameters),
             "seed": seed,

@@ -8,6 +8,7 @@ import ast
 import builtins
 import functools
 import hashlib
+import marshal
 import symtable
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def check_source(check: Check) -> str:
         )
     pieces, _ = _closure(file, check)
     return "\n\n".join(ast.unparse(_bare(piece)) for piece in pieces) + "\n"
+
+
+@functools.cache
+def check_bytecode(check: Check) -> bytes:
+    """check_source compiled, for a worker that runs the same Python."""
+    return marshal.dumps(compile(check_source(check), "<check>", "exec", dont_inherit=True))
 
 
 def unresolved_names(check: Check) -> list[str]:
