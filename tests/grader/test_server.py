@@ -117,8 +117,9 @@ def test_a_module_that_cannot_be_imported(server):
     submission, reply = begun(server, "x = 1\nraise SystemExit(0)\n")
     assert reply["outcome"] == "error" and reply["fault"][2] == [["attention.py", 2, "<module>"]]
     submission.end()
-    submission, reply = begun(server, "def f(:\n")
-    assert reply["fault"][0] == "SyntaxError"
+    submission = server.submission()
+    reply = submission.ask({"do": "read", "source": "def f(:\n", "name": "attention.py", "forbidden": []}, 10)
+    assert reply["outcome"] == "error" and reply["fault"][0] == "SyntaxError"
     submission.end()
 
 
