@@ -141,7 +141,7 @@ def config_from_hf(config: dict) -> GPTConfig:
     if "n_positions" not in config and "n_ctx" in config:
         config["n_positions"] = config["n_ctx"]
     sizes = ("vocab_size", "n_positions", "n_embd", "n_head", "n_layer")
-    absent = sorted(set(sizes) - set(config))
+    absent = sorted(set(sizes) - set(config), key=sizes.index)
     if absent:
         raise ValueError(f"the config lacks {', '.join(absent)}")
 
