@@ -43,7 +43,7 @@ from solutions.ch9.speed import (
     training_flops,
 )
 
-SIZES = {"char": (384, 6, 6), "gpt2": (768, 12, 12)}  # width, heads, blocks
+SIZES = {"char-small": (128, 4, 4), "char": (384, 6, 6), "gpt2": (768, 12, 12)}  # width, heads, blocks
 RUNGS = {
     "plain": "chapters 5 and 6",
     "attention": "fused attention",
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--vocab", type=int, help="vocabulary [the characters of tiny Shakespeare]")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--dropout", type=float, default=0.0, help="above 0 the losses differ a little")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     names = list(RUNGS)
@@ -165,7 +166,7 @@ def main() -> None:
         vocab_size = args.vocab
         ids = torch.randint(vocab_size, (10**6,), generator=Generator().manual_seed(0))
     width, n_heads, n_layers = SIZES[args.size]
-    cfg = GPTConfig(vocab_size, args.context, width, n_heads, n_layers, drop_rate=0.0)
+    cfg = GPTConfig(vocab_size, args.context, width, n_heads, n_layers, drop_rate=args.dropout)
 
     ways = {name: Way({name}, cfg, device, args.batch) for name in dict.fromkeys(["plain", *args.rungs])}
     if args.together:

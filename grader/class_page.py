@@ -62,7 +62,7 @@ def class_page(
         name = pseudonym(report["student"], key) if pseudonyms else report["student"]
         students.add(name)
         count = counts.setdefault(report["chapter"], Count())
-        _add(count, report, cut(name, 80), course, overrides or {})
+        add(count, report, cut(name, 80), course, overrides or {})
     return render(
         "class.html.j2",
         title=f"{course.title}: the class",
@@ -76,7 +76,7 @@ def class_page(
 # ---- counting ----
 
 
-def _add(count: Count, report: dict, name: str, course: Course, overrides: Overrides) -> None:
+def add(count: Count, report: dict, name: str, course: Course, overrides: Overrides) -> None:
     exercises = effective_points(report["student"], report["chapter"], report, course, overrides)
     points = total(exercises)
     count.most = max(count.most, sum(exercise.max for exercise in exercises))

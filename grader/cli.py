@@ -1,5 +1,6 @@
 """The `grader` command: what an instructor types."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,24 @@ app = typer.Typer(
 
 Chapters = Annotated[
     list[str] | None, typer.Option("--chapter", metavar="chN", help="Only this one; can be given again.")
+]
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The scheduler's: HOST, or tls://HOST:8786.")]
+TlsCa = Annotated[
+    Path | None, typer.Option(metavar="PEM", help="The cluster's certificate authority: whom to trust.")
+]
+TlsCert = Annotated[Path | None, typer.Option(metavar="PEM", help="This machine's certificate.")]
+TlsKey = Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")]
+System = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="SYSTEM",
+        help="If it cannot be told by looking: folder, canvas, moodle, gradescope, classroom, nbgrader.",
+    ),
+]
+RosterFile = Annotated[
+    Path | None, typer.Option(metavar="CSV", help="Who is who: see grader/roster.py for its columns.")
 ]
 
 
@@ -65,17 +84,8 @@ def grade(
     ],
     to: Annotated[Path, typer.Option(metavar="RESULTS", help="Where grades, reports and feedback go.")],
     chapter: Chapters = None,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="SYSTEM",
-            help="If it cannot be told by looking: folder, canvas, moodle, gradescope, classroom, nbgrader.",
-        ),
-    ] = None,
-    roster: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Who is who: see grader/roster.py for its columns.")
-    ] = None,
+    system: System = None,
+    roster: RosterFile = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Judges at a time; one a core if not given.")
     ] = None,
@@ -83,21 +93,76 @@ def grade(
     seed: Annotated[str | None, typer.Option(help="The round's secret, to repeat a round.")] = None,
     force: Annotated[bool, typer.Option(help="Grade again what has not changed, too.")] = False,
     pseudonyms: Annotated[bool, typer.Option(help="No names in class.html and log.jsonl.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="On the cluster of this scheduler, with the --tls files."),
+    ] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Grade a folder of submissions."""
+    from grader.cluster import given_tls
     from grader.grading import Settings, grade
 
     chapters = tuple(chapter or ())
+    tls = given_tls(tls_ca, tls_cert, tls_key) if dask is not None else None
     settings = Settings(
-        submissions, to, chapters, workers, require_sandbox, seed, force, pseudonyms, system, roster
+        submissions,
+        to,
+        chapters,
+        workers,
+        require_sandbox,
+        seed,
+        force,
+        pseudonyms,
+        system,
+        roster,
+        dask,
+        tls,
     )
     raise typer.Exit(grade(settings))
 
 
 @app.command()
+def worker(
+    address: Address,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Judges at a time; one a core if not given.")
+    ] = None,
+) -> None:
+    """Grade what `grader grade --dask` hands out."""
+    from grader import cluster_worker
+    from grader.cluster import given_tls
+    from grader.grading import cores
+
+    cluster_worker.work(address, given_tls(tls_ca, tls_cert, tls_key), workers or cores())
+
+
+@app.command()
+def scheduler(
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    host: Annotated[str, typer.Option(help="The address to listen at; all if not given.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8786,
+) -> None:
+    """Pass work from `grader grade --dask` on to the workers."""
+    from grader import cluster_worker
+    from grader.cluster import given_tls
+
+    cluster_worker.schedule(host, port, given_tls(tls_ca, tls_cert, tls_key))
+
+
+@app.command()
 def export(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `grader grade` wrote.")],
-    to: Annotated[Path, typer.Option(help="The new file, or folder with --gradescope.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The new file, or folder with --gradescope; not with --nbgrader.")
+    ] = None,
     canvas: Annotated[
         Path | None, typer.Option(metavar="GRADEBOOK.csv", help="Into one column of Canvas's gradebook.")
     ] = None,
@@ -109,6 +174,9 @@ def export(
     ] = False,
     junit: Annotated[bool, typer.Option("--junit", help="All hidden checks, for instructors.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="A line a student, a column a chapter.")] = False,
+    nbgrader: Annotated[
+        Path | None, typer.Option(metavar="GRADEBOOK.db", help="Into this gradebook of nbgrader's, in place.")
+    ] = None,
     chapter: Chapters = None,
     column: Annotated[
         str | None, typer.Option(help='The column, "Chapter 3 (12345)", if there are several.')
@@ -122,9 +190,10 @@ def export(
     from grader.exports import Wanted, export
 
     wanted = Wanted(
-        results, to, canvas, moodle, gradescope, junit, csv, tuple(chapter or ()), column, overwrite
+        results, to, canvas, moodle, gradescope, junit, csv, tuple(chapter or ()), column, overwrite, nbgrader
     )
-    export(wanted, CourseFolder.around(Path.cwd()).course)
+    with needs_nbgrader():
+        export(wanted, CourseFolder.around(Path.cwd()).course)
 
 
 @app.command()
@@ -143,6 +212,122 @@ def gradescope(
     if not chapter:
         raise GraderError("say which chapters the assignment is about: --chapter ch3")
     build(CourseFolder.around(Path.cwd()), tuple(chapter), to, seed, overwrite)
+
+
+@app.command()
+def notebooks(
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Gets study/ and, for nbgrader, source/.")],
+    chapter: Chapters = None,
+) -> None:
+    """Build each chapter's notebooks from its page of the book: with stubs, and nbgrader's source."""
+    from grader.course_folder import CourseFolder
+
+    with needs_nbgrader():
+        from grader.notebooks import write_notebooks
+    for path in write_notebooks(CourseFolder.around(Path.cwd()), chapter or (), to):
+        print(path)
+
+
+nbgrader = typer.Typer(no_args_is_help=True, help="Grade with nbgrader's own commands and this judge.")
+app.add_typer(nbgrader, name="nbgrader")
+
+
+@nbgrader.callback()
+def nbgrader_commands() -> None:
+    """One command would otherwise be the whole of it."""
+
+
+@nbgrader.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    chapter: Chapters = None,
+) -> None:
+    """Make an nbgrader course: its configuration, sources, and a gradebook with the deadlines."""
+    from grader.course_folder import CourseFolder
+
+    with needs_nbgrader():
+        from grader.nbgrader_course import init
+    init(CourseFolder.around(Path.cwd()), folder, chapter or ())
+
+
+@contextlib.contextmanager
+def needs_nbgrader():
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise GraderError(
+            f"there is no {error.name} here: pip install -e '.[nbgrader]' in the course's folder"
+        ) from None
+
+
+@app.command()
+def similarity(
+    submissions: Annotated[Path, typer.Argument(help="As `grader grade` takes them.")],
+    to: Annotated[Path, typer.Option(metavar="PAGE.html", help="The page that is written.")],
+    chapter: Chapters = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Known public answers, to compare with; can be given again."),
+    ] = None,
+    at_least: Annotated[
+        float, typer.Option(min=1, max=100, metavar="PERCENT", help="From which figure on pairs are listed.")
+    ] = 50,
+    system: System = None,
+    roster: RosterFile = None,
+) -> None:
+    """List pairs of submissions worth a look, with what they share side by side."""
+    try:
+        from grader.similarity_command import Wanted, similarity
+    except ModuleNotFoundError as error:
+        raise GraderError(
+            f"there is no {error.name} here: pip install -e '.[grader]' in the course's folder"
+        ) from None
+    wanted = Wanted(submissions, to, tuple(chapter or ()), tuple(known or ()), at_least / 100, system, roster)
+    similarity(wanted)
+
+
+@app.command()
+def explain(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `grader grade` wrote.")],
+    student: Annotated[str, typer.Argument(help="As named in grades.csv.")],
+    what: Annotated[
+        str, typer.Argument(metavar="CHECK|EXERCISE", help="The name of a check or an exercise.")
+    ],
+    chapter: Annotated[
+        str | None, typer.Option(metavar="chN", help="If several chapters have one of that name.")
+    ] = None,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Judge it again now, and compare.")] = False,
+    submissions: Annotated[
+        Path | None, typer.Option(help="For --rerun: what was graded, as `grader grade` took it.")
+    ] = None,
+    system: System = None,
+    roster: RosterFile = None,
+) -> None:
+    """Show the full record of a check, for a request to regrade. Exit code 1: --rerun says otherwise."""
+    from grader.course_folder import CourseFolder
+    from grader.explain import Wanted, explain
+    from grader.grading import only_one
+
+    wanted = Wanted(results, student, what, chapter, rerun, submissions, system, roster)
+    if not results.is_dir():
+        raise GraderError(f"there is no {results}: name the folder that grader grade wrote")
+    with only_one(results):
+        raise typer.Exit(explain(wanted, CourseFolder.around(Path.cwd())))
+
+
+@app.command("class")
+def class_over_weeks(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `grader grade` wrote, in order.")
+    ],
+    to: Annotated[Path, typer.Option(metavar="PAGE.html", help="The page that is written.")],
+    pseudonyms: Annotated[bool, typer.Option(help="No names on the page.")] = False,
+) -> None:
+    """Draw the class over several rounds: points, exercises, wrong turns, and each student's way."""
+    from grader.course_folder import CourseFolder
+    from grader.weeks_page import weeks
+
+    weeks(results, to, CourseFolder.around(Path.cwd()).course, pseudonyms)
 
 
 @app.command()

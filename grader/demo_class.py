@@ -1,11 +1,14 @@
 """A small class that hands in chapter 3, to see what `grader grade` makes of it.
 
     python -m grader.demo_class FOLDER
+    python -m grader.demo_class FOLDER --canvas    # as Canvas has it: submissions.zip and gradebook.csv
 
 One who is done, one who is half done, three with a misconception each, and one who attacks the grader.
 """
 
-import sys
+import argparse
+import csv
+import io
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,9 @@ from grader.whole_file import write_whole
 
 CHAPTER = "ch3"
 TURNS = {"blaise": "mask-hides-itself", "emmy": "head-unscaled", "sofia": "qkv-queries-and-keys-swapped"}
+NAMES = {"ada": "Lovelace, Ada", "blaise": "Pascal, Blaise", "carl": "Gauss, Carl", "emmy": "Noether, Emmy"}
+NAMES |= {"mallory": "Mallory, Max", "sofia": "Kovalevskaya, Sofia"}
+FIRST_ID = 101  # of a student in Canvas
 ATTACK = '''\
 """Every comparison says yes, and the process ends with a code that says all is well."""
 
@@ -28,18 +34,46 @@ os._exit(0)
 
 
 def write_class(folder: Path) -> list[str]:
-    """Write the submissions, and return the students."""
+    """Write a folder or archive a student, and return the students."""
+    made = submissions()
+    for student, (name, data) in made.items():
+        write_whole(
+            folder / (f"{student}.zip" if name.endswith(".zip") else f"{student}/{CHAPTER}/{name}"), data
+        )
+    return sorted(made)
+
+
+def write_canvas(folder: Path) -> list[str]:
+    """Write what Canvas gives an instructor to download: all submissions, and the gradebook."""
+    made = submissions()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for number, (student, (name, data)) in enumerate(made.items()):
+            called = "".join(NAMES[student].lower().split(", "))
+            file.writestr(f"{called}_{FIRST_ID + number}_{9001 + number}_{name}", data)
+    gradebook = io.StringIO(newline="")
+    rows = csv.writer(gradebook, lineterminator="\n")
+    rows.writerow(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Chapter 3 (4711)"])
+    rows.writerow(["    Points Possible", "", "", "", "", 100])
+    for number, student in enumerate(made):
+        rows.writerow([NAMES[student], FIRST_ID + number, "", student, "Section 1", ""])
+    write_whole(folder / "submissions.zip", archive.getvalue())
+    write_whole(folder / "gradebook.csv", gradebook.getvalue().encode())
+    return sorted(made)
+
+
+def submissions() -> dict[str, tuple[str, bytes]]:
+    """By student: the name of what is handed in, and its bytes."""
     chapter = CourseFolder.around(Path.cwd()).chapter(CHAPTER)
-    name = chapter.module_file.name
     turns = {turn.name: turn for turn in load_misconceptions(chapter.misconceptions_file)}
     sources = {student: patched_source(chapter.source, turns[turn]) for student, turn in TURNS.items()}
     sources |= {"carl": half_done(chapter), "mallory": ATTACK}
-    for student, source in sources.items():
-        write_whole(folder / student / CHAPTER / name, source.encode())
-    folder.joinpath("ada.zip").unlink(missing_ok=True)
-    with zipfile.ZipFile(folder / "ada.zip", "w") as archive:
-        archive.writestr(f"my-gpt/exercises/{CHAPTER}/{name}", chapter.source)
-    return sorted(["ada", *sources])
+    name = chapter.module_file.name
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(f"my-gpt/exercises/{CHAPTER}/{name}", chapter.source)
+    made = {student: (name, source.encode()) for student, source in sorted(sources.items())}
+    return {"ada": ("my-gpt.zip", archive.getvalue())} | made
 
 
 def half_done(chapter: ChapterFolders) -> str:
@@ -52,4 +86,9 @@ def half_done(chapter: ChapterFolders) -> str:
 
 
 if __name__ == "__main__":
-    print(f"{sys.argv[1]}: {', '.join(write_class(Path(sys.argv[1])))} have handed in chapter 3")
+    parser = argparse.ArgumentParser(description="A small class that hands in chapter 3.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--canvas", action="store_true", help="as Canvas has it")
+    args = parser.parse_args()
+    write = write_canvas if args.canvas else write_class
+    print(f"{args.folder}: {', '.join(write(args.folder))} have handed in chapter 3")

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from grader.cluster import NO_DASK
 from grader.course_file import find_course_file, load_course
 from grader.errors import GraderError
 from grader.grading import cores
@@ -23,7 +24,7 @@ PACKAGES = ("torch", "numpy", "tiktoken", "regex", "safetensors", "pytest")
 def doctor() -> int:
     """Print what is there; 0 if grading can begin, 1 if something is to be done first."""
     bad = 0
-    for name, says, advice in (*_versions(), _sandbox(), _cores(), *_disks(), _course()):
+    for name, says, advice in (*_versions(), *_sandbox(), _cores(), *_disks(), _course()):
         bad += advice.startswith("!")
         print(f"{name + ':':<12} {says}")
         if advice:
@@ -42,15 +43,24 @@ def _versions() -> Iterator[tuple[str, str, str]]:
     yield "packages", ", ".join(found), ""
 
 
-def _sandbox() -> tuple[str, str, str]:
+def _sandbox() -> Iterator[tuple[str, str, str]]:
     try:
         tier = best_tier()
     except GraderError as error:
-        return "sandbox", "none", f"!{error}"
+        yield "sandbox", "none", f"!{error}"
+        return
     if tier.name == "bubblewrap":
         said = subprocess.run([shutil.which("bwrap"), "--version"], capture_output=True, text=True)
-        return "sandbox", f"{said.stdout.strip()}: {tier.says}", ""
-    return "sandbox", f"{tier.name}: {tier.says}", f"for a better one: {tier.why_not_better}"
+        yield "sandbox", f"{said.stdout.strip()}: {tier.says}", ""
+    else:
+        yield "sandbox", f"{tier.name}: {tier.says}", f"for a better one: {tier.why_not_better}"
+    try:
+        dask = f"dask {importlib.metadata.version('distributed')}"
+    except importlib.metadata.PackageNotFoundError:
+        yield "cluster", "dask is not installed; one machine needs none", NO_DASK
+        return
+    fit = "can be" if "network" in tier.stops else "cannot be"
+    yield "cluster", f"{dask}; this machine {fit} a grader worker", ""
 
 
 def _cores() -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""`grader export`: grades as other systems take them. Nothing is sent; a file or folder is written."""
+"""`grader export`: grades as other systems take them. Nothing is sent; files are written or changed."""
 
 import csv
 import io
@@ -23,10 +23,13 @@ from grader.whole_file import write_whole
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `grader export` was asked for: one of canvas, moodle, gradescope, junit and csv."""
+    """What `grader export` was asked for: one of canvas, moodle, gradescope, junit, csv and nbgrader.
+
+    to: what is written; nbgrader's gradebook is changed in its place.
+    """
 
     results: Path
-    to: Path
+    to: Path | None
     canvas: Path | None = None
     moodle: Path | None = None
     gradescope: bool = False
@@ -35,6 +38,7 @@ class Wanted:
     chapters: tuple[str, ...] = ()
     column: str | None = None
     overwrite: bool = False
+    nbgrader: Path | None = None
 
 
 @dataclass
@@ -98,19 +102,35 @@ class Class:
 
 def export(wanted: Wanted, course: Course) -> None:
     """Write what is wanted, and say what could not be matched."""
-    chosen = [name for name in ("canvas", "moodle", "gradescope", "junit", "csv") if getattr(wanted, name)]
+    kinds = ("canvas", "moodle", "gradescope", "junit", "csv", "nbgrader")
+    chosen = [name for name in kinds if getattr(wanted, name)]
     if len(chosen) != 1:
-        raise GraderError("say one of --canvas FILE, --moodle FILE, --gradescope, --junit and --csv")
+        raise GraderError(
+            "say one of --canvas FILE, --moodle FILE, --gradescope, --junit, --csv and --nbgrader FILE"
+        )
+    if (wanted.to is None) != bool(wanted.nbgrader):
+        raise GraderError(
+            "--nbgrader changes that very gradebook: leave out --to"
+            if wanted.nbgrader
+            else "say what to write: --to FILE"
+        )
     for chapter in wanted.chapters:
         if chapter not in course.chapters:
             raise GraderError(f"course.toml has no chapter {chapter}; it has {', '.join(course.chapters)}")
-    if wanted.to.exists() and not wanted.overwrite:
+    if wanted.to and wanted.to.exists() and not wanted.overwrite:
         raise GraderError(f"{wanted.to} is there already: name another, or give --overwrite")
     if not wanted.results.is_dir():
         raise GraderError(f"there is no {wanted.results}: name the folder that grader grade wrote")
     grades = Class.of(Results(wanted.results), course, wanted.chapters or tuple(course.chapters))
     if wanted.canvas or wanted.moodle:
         _merge(wanted, grades)
+        return
+    if wanted.nbgrader:
+        from grader.nbgrader_book import into_nbgrader  # late: nbgrader need not be there
+
+        done = into_nbgrader(wanted.nbgrader, grades.reports, course, grades.overrides)
+        print(f"{wanted.nbgrader}: {done.written} set, {done.same} so already")
+        _tell(done.remarks + grades.ungraded())
         return
     files, remarks = {
         "gradescope": _gradescope,

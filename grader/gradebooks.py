@@ -15,6 +15,7 @@ from grader.places import some
 from grader.safe_names import printable, same_name
 
 SHOWN = 20
+CHAPTER = re.compile(r"\bch(?:apter)?\s*(\d+)\b", re.IGNORECASE)
 WITH_ID = re.compile(r"(?P<title>.+) \(\d+\)", re.DOTALL)  # how Canvas heads an assignment's column
 COMMA = re.compile(r"\d+,\d+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
@@ -122,11 +123,17 @@ def _column(file: CsvFile, header: list[str], wanted: str | None, names: Iterabl
     else:
         plain = {same_name(name) for name in names}
         found = [at for at, title in titles.items() if same_name(title) in plain]
-        found = found or (assignments if len(assignments) == 1 else [])
+        found = found or [at for at in assignments if len(assignments) == 1 and _may_be(titles[at], names)]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(f'"{header[at]}"' for at in assignments or titles)
     raise GraderError(f"{file.where}: say which column with --column; there are {printable(listed)}")
+
+
+def _may_be(title: str, names: Iterable[str]) -> bool:
+    """Whether a column may be for one of these chapters: "Homework 3" may, "Chapter 4" for ch3 may not."""
+    named = {f"ch{number}" for number in CHAPTER.findall(title)}
+    return not (named and names) or not named.isdisjoint(names)
 
 
 def _check_maximum(file: CsvFile, text: str, most: float, what: str) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -16,10 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from grader.chapters import read_source
 from grader.class_intake import UNMATCHED, take_in_class
 from grader.class_page import class_page
+from grader.cluster import Tls
+from grader.cluster_pool import ClusterPool
 from grader.course_file import Course
 from grader.course_folder import EXERCISES, CourseFolder
 from grader.errors import GraderError
 from grader.feedback import feedback_page
+from grader.grades import effective_points, total
 from grader.hand_in import hand_in_questions, with_hand_in
 from grader.hashes import chapter_hashes, round_hash, submission_hash
 from grader.intake import HandedIn, Submission
@@ -27,7 +32,7 @@ from grader.places import some
 from grader.pool import Pool
 from grader.pseudonyms import pseudonym
 from grader.results import QUESTIONS, Results
-from grader.roster import read_roster
+from grader.roster import Roster, read_roster
 from grader.sandbox import Tier, best_tier
 from grader.whole_file import write_whole
 
@@ -49,6 +54,8 @@ class Settings:
     pseudonyms: bool = False
     system: str | None = None
     roster: Path | None = None
+    dask: str | None = None
+    tls: Tls | None = None
 
 
 def grade(settings: Settings) -> int:
@@ -60,7 +67,19 @@ def grade(settings: Settings) -> int:
     if not settings.submissions.exists():
         raise GraderError(f"{settings.submissions} is no folder and no zip: name what holds the submissions")
     roster = read_roster(settings.roster) if settings.roster else None
-    tier = chosen_tier(settings.require_sandbox)
+    with pool_of(settings, folder, console) as pool:
+        return _grade(settings, folder, chapters, roster, pool, console)
+
+
+def _grade(
+    settings: Settings,
+    folder: CourseFolder,
+    chapters: list[str],
+    roster: Roster | None,
+    pool: Pool | ClusterPool,
+    console: Console,
+) -> int:
+    course, tier = folder.course, pool.tier
     results = Results(settings.to)
     grading = Grading(folder, tier, results, results.round(settings.seed), settings)
     console.print(f"{tier.name}: {tier.says}")
@@ -80,7 +99,17 @@ def grade(settings: Settings) -> int:
     grading.questions = taken.questions + hand_in_questions(submissions, chapters, course, taken.system)
     grading.absent = taken.absent
     with only_one(settings.to):
-        return grading.run(submissions, chapters, console)
+        return grading.run(submissions, chapters, pool, console)
+
+
+def pool_of(settings: Settings, folder: CourseFolder, console: Console) -> Pool | ClusterPool:
+    """The judges of this machine, or those of a cluster."""
+    if settings.dask is None:
+        return Pool(settings.workers or cores(), chosen_tier(settings.require_sandbox))
+    if settings.workers is not None:
+        raise GraderError("--workers is for this machine's judges: give it to each grader worker instead")
+    say = functools.partial(console.print, soft_wrap=True, markup=False)
+    return ClusterPool(settings.dask, settings.tls, folder, settings.require_sandbox, say)
 
 
 def chosen_tier(require_sandbox: bool) -> Tier:
@@ -118,21 +147,22 @@ class Grading:
         self.questions: list[str] = []
         self.absent: list[str] = []
 
-    def run(self, submissions: list[Submission], chapters: list[str], console: Console) -> int:
+    def run(
+        self,
+        submissions: list[Submission],
+        chapters: list[str],
+        pool: Pool | ClusterPool,
+        console: Console,
+    ) -> int:
         start = time.monotonic()
         facts = {"pseudonyms": self.settings.pseudonyms}
         self.results.log(
             "begun", submissions=len(submissions), chapters=chapters, tier=self.tier.name, **facts
         )
-        pool = Pool(self.settings.workers or cores())
-        try:
-            with _Shown(console, len(submissions) * len(chapters)) as shown:
-                for chapter in chapters:
-                    self._chapter(chapter, submissions, pool, shown)
-            pool.close()
-        except BaseException:
-            pool.kill()
-            raise
+        with _Shown(console, len(submissions) * len(chapters)) as shown:
+            for chapter in chapters:
+                self._chapter(chapter, submissions, pool, shown)
+        pool.close()
         self._pages(submissions, chapters)
         seconds = time.monotonic() - start
         self.results.log(
@@ -141,7 +171,9 @@ class Grading:
         self._summary(submissions, chapters, seconds)
         return FAULTS_EXIT if self.faulty else 0
 
-    def _chapter(self, chapter: str, submissions: list[Submission], pool: Pool, shown: "_Shown") -> None:
+    def _chapter(
+        self, chapter: str, submissions: list[Submission], pool: Pool | ClusterPool, shown: "_Shown"
+    ) -> None:
         handed_in = {
             one.student: one.modules.get(chapter) or self._missing(one, chapter) for one in submissions
         }
@@ -160,8 +192,8 @@ class Grading:
                 shown.step()
             else:
                 plain = {name: dataclasses.asdict(one) for name, one in earlier.items()}
-                plain_module = dataclasses.asdict(module)
-                tasks[student] = self._task(chapter, student=student, handed_in=plain_module, earlier=plain)
+                more = {"handed_in": dataclasses.asdict(module), "earlier": plain, "hashes": own}
+                tasks[student] = self._task(chapter, student=student, **more)
         for student, result in pool.run(tasks):
             if isinstance(result, Exception):
                 report = self._fault_report(student, chapter, handed_in[student], result)
@@ -196,7 +228,7 @@ class Grading:
             "chapter": chapter,
             "master": self.master,
             "tier": {"name": self.tier.name, "says": self.tier.says, "stops": sorted(self.tier.stops)},
-            "hidden": [str(_folder_of(self.settings.submissions)), str(self.settings.to.resolve())],
+            "hidden": [str(folder_of(self.settings.submissions)), str(self.settings.to.resolve())],
         }
         return json.dumps(task | more).encode()
 
@@ -259,11 +291,7 @@ class Grading:
     def _summary(self, submissions: list[Submission], chapters: list[str], seconds: float) -> None:
         print(f"{self.graded} graded, {self.kept} unchanged, in {seconds:.1f} s")
         for chapter in chapters:
-            reports = [self.results.report(one.student, chapter) for one in submissions]
-            points = [report["points"] for report in reports if report]
-            mean = sum(points) / len(points) if points else 0
-            total = self.course.chapters[chapter].total
-            print(f"  {chapter}: mean {mean:.1f} of {total}, {len(points)} students")
+            print(f"  {chapter}: {self._mean(submissions, chapter)}")
         for one in submissions:
             for problem in one.problems:
                 print(f"  {one.student}: {problem}")
@@ -281,6 +309,22 @@ class Grading:
         for name in ("grades.csv", "class.html", "log.jsonl"):
             print(f"{self.results.path / name}")
         print(f"{self.results.path}/<student>/feedback.html")
+
+    def _mean(self, submissions: list[Submission], chapter: str) -> str:
+        """The mean of what counts, as in grades.csv and class.html, over those who handed the chapter in."""
+        there = [one for one in submissions if chapter in one.modules]
+        graded = []
+        for one in there:
+            report = self.results.report(one.student, chapter)
+            exercises = effective_points(one.student, chapter, report, self.course, self.overrides)
+            graded.append(total(exercises))
+        points = [one for one in graded if one is not None]
+        mean = f"mean {statistics.fmean(points):.1f}" if points else "no mean"
+        told = [f"{len(there)} handed in"]
+        told += [f"{len(submissions) - len(there)} did not"] if len(there) < len(submissions) else []
+        told += [f"{len(graded) - len(points)} without a grade"] if len(points) < len(graded) else []
+        most = self.course.chapters[chapter].total
+        return f"{mean} of {most}, after late days and overrides; {', '.join(told)}"
 
 
 class _Shown:
@@ -318,7 +362,7 @@ def stubs_of(folder: CourseFolder) -> dict[str, str]:
     return {name: read_source(file) for name, file in files.items() if file.is_file()}
 
 
-def _folder_of(submissions: Path) -> Path:
+def folder_of(submissions: Path) -> Path:
     """What a worker must not see: the folder, or the one that a download lies in if it is somebody's own."""
     path = submissions.resolve()
     return path if path.is_dir() or len(path.parts) <= 3 else path.parent

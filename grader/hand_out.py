@@ -141,10 +141,15 @@ def without_markers(chapter: ChapterFolders) -> str:
     return "".join(line for number, line in enumerate(lines, 1) if number not in markers)
 
 
-def write_folder(files: dict[str, bytes], to: Path) -> None:
-    """Write files as a new folder, which appears when all of them are in it."""
+def refuse_existing(to: Path) -> None:
+    """A new folder may take the place of an empty one, and of nothing else."""
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise GraderError(f"{to} is there already: delete it, or name another folder")
+
+
+def write_folder(files: dict[str, bytes], to: Path) -> None:
+    """Write files as a new folder, which appears when all of them are in it."""
+    refuse_existing(to)
     unfinished = to.with_name(f".{to.name}.{secrets.token_hex(4)}.tmp")
     try:
         for name, data in files.items():

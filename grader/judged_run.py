@@ -78,6 +78,7 @@ class JudgedRun(ChapterRun):
         self._endless: set[str] = set()  # exercises that ran too long
         self._seconds = 0.0
         self._server_faults = 0
+        self._no_server = ""  # why there is none; then nothing can be said about any check
         self._uses: dict[tuple, Use | None] = {}
         self._defined: frozenset[str] = frozenset()
 
@@ -209,7 +210,8 @@ class JudgedRun(ChapterRun):
                 self.server.stop()
                 self._server_faults += 1
                 if self._server_faults > SERVER_FAULTS:
-                    raise GraderError(str(error)) from None
+                    self._no_server = str(error)
+                    raise GraderError(self._no_server) from None
 
     def _ask(self, request: dict, seconds: float) -> Reply:
         start = time.monotonic()
@@ -232,6 +234,8 @@ class JudgedRun(ChapterRun):
     def verdict(self, name: str) -> Verdict:
         if name not in self._verdicts:
             try:
+                if self._no_server:
+                    raise GraderError(self._no_server)
                 return super().verdict(name)
             except GraderError as error:
                 self._verdicts[name] = Verdict(self.checks[name], "grader fault", str(error))

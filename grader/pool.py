@@ -6,10 +6,13 @@ a grade.
 """
 
 import multiprocessing
+import os
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+
+from grader.sandbox import Tier
 
 ATTEMPTS = 3
 STUCK_SECONDS = 1200.0  # no unit takes that long: judged_run.py's own limits are well below
@@ -18,12 +21,23 @@ STUCK_SECONDS = 1200.0  # no unit takes that long: judged_run.py's own limits ar
 class Pool:
     """Runs `unit.grade` on tasks: `for key, result in pool.run({key: task})`.
 
-    A result is bytes, or the Exception in their place.
+    A result is bytes, or the Exception in their place. tier: of the tasks.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, tier: Tier):
         self.workers = workers
+        self.tier = tier
+        self._over = False
         self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, error: type | None, *_) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.kill()
 
     def run(self, tasks: dict[Hashable, bytes]) -> Iterator[tuple[Hashable, bytes | Exception]]:
         waiting, suspects = deque(tasks), deque()
@@ -38,22 +52,23 @@ class Pool:
             if not done:
                 self.kill()  # and what was running is broken
                 continue
-            broken = []
+            broken = {}
             for future in done:
                 key = running.pop(future)
                 try:
                     yield key, future.result()
                 except BrokenProcessPool as error:
-                    attempts[key] += 1
-                    if attempts[key] < ATTEMPTS:
-                        broken.append(key)
-                    else:
-                        yield key, error
+                    broken[key] = error
                 except Exception as error:
                     yield key, error
             if broken:
                 self.kill()
-                suspects += broken
+            for key, error in broken.items():
+                attempts[key] += 1
+                if attempts[key] < ATTEMPTS:
+                    suspects.append(key)
+                else:
+                    yield key, error
 
     def close(self) -> None:
         if self._executor is not None:
@@ -68,10 +83,17 @@ class Pool:
                 process.kill()
             executor.shutdown(cancel_futures=True)
 
+    def end(self) -> None:
+        """End all judges for good, from another thread than the one that runs."""
+        self._over = True
+        self.kill()
+
     def _submit(self, task: bytes) -> Future:
         from grader import unit
 
+        if self._over:
+            raise RuntimeError("the judges have been ended")
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.workers, context, unit.prepare_process)
+            self._executor = ProcessPoolExecutor(self.workers, context, unit.prepare_process, (os.getpid(),))
         return self._executor.submit(unit.grade, task)

@@ -9,6 +9,7 @@ from grader.errors import GraderError
 from grader.hand_out import (
     HANDED_OUT,
     hand_out_files,
+    refuse_existing,
     strays,
     write_exercises,
     write_folder,
@@ -27,6 +28,7 @@ def release(chapters: list[str] | None, to: Path | None, as_zip: bool, reveal: s
     revealed = chapters_in(reveal, taught) if reveal else []
     if to is not None:
         _refuse_inside(folder.root, to)
+        refuse_existing(to)  # now, not after minutes of recording
     for name in chapters or taught:
         chapter = folder.chapter(name)
         with warnings.catch_warnings(action="ignore"):  # torch's, about what wrong turns do

@@ -32,6 +32,7 @@ if os.name == "posix":
 HERE = Path(__file__).resolve().parent
 USERS = range(61_184, 61_684)  # in the range that systemd keeps for services without a user of their own
 GRADER_IN_SANDBOX = Path("/grader")
+OWN_FOLDERS = ("/tmp", "/dev", "/proc")  # of which a sandbox has its own
 PROBE_SECONDS = 20
 
 BOOT = """
@@ -204,9 +205,11 @@ def behind(
 ) -> list[str]:
     """The command that calls a function of a grader's module behind the wall."""
     inside = tier.name == "bubblewrap"
-    command = _python(call, arguments, str(GRADER_IN_SANDBOX) if inside else str(HERE))
     if inside:
-        command = _bubblewrap(hidden) + command
+        executable, path = str(_seen_at(Path(_executable()))), [str(_seen_at(Path(p))) for p in _path()]
+        command = _bubblewrap(hidden) + _python(call, arguments, str(GRADER_IN_SANDBOX), executable, path)
+    else:
+        command = _python(call, arguments, str(HERE))
     if slot.user is None:
         return command
     shown = [str(path) for path in (*_interpreter(), *worker_files())]
@@ -221,10 +224,12 @@ def behind(
     return _python(("grader.as_user", "start"), drop, str(HERE))
 
 
-def _python(call: tuple[str, str], arguments: dict, grader: str) -> list[str]:
-    start = {"path": _path(), "grader": grader, "call": call, "arguments": arguments}
+def _python(
+    call: tuple[str, str], arguments: dict, grader: str, executable: str = "", path: list[str] | None = None
+) -> list[str]:
+    start = {"path": path or _path(), "grader": grader, "call": call, "arguments": arguments}
     # without site: no .pth file, which may lead back to the course
-    return [_executable(), "-I", "-S", "-B", "-c", BOOT, json.dumps(start)]
+    return [executable or _executable(), "-I", "-S", "-B", "-c", BOOT, json.dumps(start)]
 
 
 def _executable() -> str:
@@ -245,6 +250,14 @@ def _interpreter() -> list[Path]:
     return [
         path for path in wanted if not any(path != other and path.is_relative_to(other) for other in wanted)
     ]
+
+
+def _seen_at(path: Path) -> Path:
+    """Where the sandbox shows a file of Python's: elsewhere, if a sandbox has a folder of its own there."""
+    for number, folder in enumerate(_interpreter()):
+        if path.resolve().is_relative_to(folder) and any(folder.is_relative_to(own) for own in OWN_FOLDERS):
+            return Path(f"/python{number}") / path.resolve().relative_to(folder)
+    return path
 
 
 @functools.cache
@@ -282,8 +295,9 @@ def _bubblewrap(hidden: tuple[Path, ...]) -> list[str]:
     views = [(path, "--ro-bind") for path in _interpreter()]
     views += [(path.resolve(), "--tmpfs") for path in hidden if _is_in_view(path.resolve())]
     for path, how in sorted(views, key=lambda view: len(view[0].parts)):
-        command += [how, str(path), str(path)] if how == "--ro-bind" else [how, str(path)]
-    covers = [path for path, how in views if how == "--tmpfs"]
+        there = str(_seen_at(path))
+        command += [how, str(path), there] if how == "--ro-bind" else [how, there]
+    covers = [_seen_at(path) for path, how in views if how == "--tmpfs"]
     command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     for path in worker_files():
         command += ["--ro-bind", str(path), str(GRADER_IN_SANDBOX / path.name)]

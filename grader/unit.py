@@ -27,13 +27,15 @@ def grade(task: bytes) -> bytes:
     return json.dumps(judge.judge(task["student"], _handed_in(task["handed_in"]), earlier)).encode()
 
 
-def prepare_process() -> None:
+def prepare_process(parent: int) -> None:
     """Called once in each process of a pool: it leaves Ctrl-C to its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         from grader import confine
 
         confine.die_with_parent()
+        if os.getppid() != parent:  # it ended before that took hold
+            os._exit(1)
         confine.prctl(confine.SET_CHILD_SUBREAPER, 1)
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch

@@ -14,11 +14,12 @@ TAGS = {
         "html head meta title style body header main footer section h1 h2 h3 h4 p ul li strong code"
     ),
     *WORD.findall("pre table caption thead tbody tr th td span bdi a div details summary br wbr"),
-    *WORD.findall("figure svg rect text line"),
+    *WORD.findall("figure svg rect text line path g use defs"),
 }
 ATTRIBUTES = {
     *WORD.findall("lang charset http-equiv content name class id scope href tabindex role"),
     *WORD.findall("aria-label aria-labelledby aria-hidden viewbox x y x1 x2 y1 y2 width height text-anchor"),
+    *WORD.findall("d transform stroke-width stroke-dasharray stroke-linejoin stroke-linecap fill"),
 }
 TURNING = set(map(chr, [0x200E, 0x200F, 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]))
 

@@ -90,6 +90,14 @@ def test_canvas_asks_for_the_column():
     assert into_canvas(CsvFile(only, "g.csv"), [JANE], None, [], 100).column == "Sums (5)"
 
 
+def test_the_only_column_is_not_taken_if_it_is_another_chapters():
+    only = canvas_gradebook(STUDENTS, {"Chapter 3 (77)": "100.00"})
+    with pytest.raises(GraderError, match="say which column with --column"):
+        into_canvas(CsvFile(only, "g.csv"), [JANE], None, {"ch4", "Chapter 4", "The block"}, 100)
+    column = "Chapter 3 (77)"
+    assert into_canvas(CsvFile(only, "g.csv"), [JANE], column, {"ch4"}, 100).column == column
+
+
 def test_canvas_points_possible_must_agree():
     data = canvas_gradebook(STUDENTS, {"Chapter 3 (77)": "20.00"})
     with pytest.raises(GraderError, match=r"Points Possible is 20.00, and the grades are out of 100"):

@@ -7,6 +7,7 @@ from grader.course_folder import CourseFolder
 from grader.intake import HandedIn
 from grader.judge import ChapterJudge
 from grader.misconceptions import load_misconceptions, patched_source
+from grader.server import Server, ServerFault
 
 COURSE = CourseFolder(sandbox.HERE.parent)
 
@@ -64,3 +65,15 @@ def test_a_misconception_costs_its_exercise_and_is_named(judge):
     assert states[turn.exercise] != "passed" and report["points"] < report["max"]
     named = {m["name"] for check in report["checks"] for m in check["misconceptions"]}
     assert turn.name in named
+
+
+def test_without_a_worker_nothing_is_said_about_anybody(judge, monkeypatch):
+    def fails(server):
+        raise ServerFault("the worker does not start: no torch")
+
+    monkeypatch.setattr(Server, "submission", fails)
+    report = judge.judge("ann", handed_in(judge, judge.chapter.source))
+    assert {exercise["state"] for exercise in report["exercises"]} == {"grader fault"}
+    assert {(c["outcome"], c["message"]) for c in report["checks"]} == {
+        ("grader fault", "the worker does not start: no torch")
+    }

@@ -375,3 +375,22 @@ def test_a_frame_that_says_it_is_huge_is_refused_before_it_is_read():
 
     with pytest.raises(MalformedObservation, match="bytes"):
         FrameReader().feed((1 << 40).to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("tier", TIERS, ids=lambda tier: tier.name)
+def test_packages_in_a_temporary_folder_are_seen(tier, tmp_path, monkeypatch):
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    packages.joinpath("at_once.py").write_text("ANSWER = 7\n")
+    packages.joinpath("late.py").write_text("ANSWER = 8\n")
+    paths = [*sandbox._path(), str(packages)]
+    monkeypatch.setattr(sandbox, "_path", lambda: paths)
+    server = Server(tier, JOB | {"imports": ["at_once"]})
+    try:
+        submission, reply = begun(
+            server, "import at_once\ndef answer():\n    import late\n    return late.ANSWER"
+        )
+        assert reply["outcome"] == "seen"
+        assert checked(submission, "return attention.answer()")["observation"] == 8
+    finally:
+        server.stop()
