@@ -115,12 +115,17 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")
     ] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="With chapter 9's pieces, where they pay.")] = False,
     package: Pieces = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Train a GPT made of the course's pieces on a text."""
+    """Train a GPT made of the course's pieces on a text.
+
+    Several processes share the work: torchrun --standalone --nproc-per-node 2 -m course.train ...
+    """
     from . import train as training  # late: it imports torch
+    from .parallel import joined_processes
     from .run_folder import RunFolder
 
     asked = {
@@ -129,17 +134,20 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
         "eval_every": eval_every,
+        "fast": fast,
     }
-    if resume and overwrite:
-        raise CourseError("--resume and --overwrite exclude each other: give one of them")
-    settings = training.settings_for(corpus, size, package, asked)
-    folder = RunFolder(to or training.default_folder(corpus, size))
-    raise typer.Exit(training.train(settings, folder, resume, overwrite, device, threads))
+    with joined_processes() as processes:
+        if resume and overwrite:
+            raise CourseError("--resume and --overwrite exclude each other: give one of them")
+        settings = training.settings_for(corpus, size, package, asked)
+        folder = RunFolder(to or training.default_folder(corpus, size))
+        code = training.train(settings, folder, resume, overwrite, device, threads, processes)
+    raise typer.Exit(code)
 
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="The text to continue.")],
     max_tokens: Annotated[int, typer.Option(help="How many tokens to write at most.")] = 300,
     temperature: Annotated[float, typer.Option(help="0 is greedy, 1 as trained, more is wilder.")] = 0.8,
     top_k: Annotated[int | None, typer.Option(help="Draw from the k most likely tokens only.")] = None,
@@ -152,18 +160,22 @@ def generate(
         typer.Option(help="GPT-2: gpt2, gpt2-medium, gpt2-large, gpt2-xl, or a folder with its files."),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="A folder that course train wrote.")] = None,
+    samples: Annotated[int, typer.Option(help="How many texts of each prompt.")] = 1,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="With chapter 9's pieces, several texts at once.")
+    ] = False,
     package: Pieces = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Continue a prompt.
+    """Continue a prompt, or several.
 
     It takes the small model that comes with the course, unless --run or --weights names another.
     """
     from . import generate as generating  # late: it imports torch
 
     sampling = generating.Sampling(max_tokens, temperature, top_k, top_p)
-    generating.generate(prompt, sampling, seed, weights, run, package, device, threads)
+    generating.generate(prompts, samples, sampling, seed, weights, run, package, device, threads, fast)
 
 
 def main() -> None:

@@ -123,7 +123,8 @@ def write_stream(tokenizer, prompt: str, ids: Iterator[int]) -> None:
 
 
 def generate(
-    prompt: str,
+    prompts: list[str],
+    samples: int,
     sampling: Sampling,
     seed: int | None,
     weights: str | None,
@@ -131,18 +132,52 @@ def generate(
     package: str | None,
     device_name: str,
     threads: int | None,
+    fast: bool,
 ) -> None:
+    """Continue each prompt `samples` times; the text of number n, from 0, is that of the seed + n alone."""
     if weights is not None and run is not None:
         raise CourseError("--weights and --run name two models: give one of them")
+    if samples < 1:
+        raise CourseError(f"--samples {samples} is below 1")
     device = choose_device(device_name)
     pieces = load_pieces(package)
-    pieces.require(MODEL, SAMPLING)
+    needs = [MODEL, SAMPLING]
     if sampling.top_k is not None or sampling.top_p is not None or sampling.temperature > 0:
-        pieces.require({"ch7": FILTERS})
+        needs.append({"ch7": FILTERS})
+    if fast:
+        from . import fast_generate  # it imports this module
+
+        needs.append(fast_generate.NEEDS)
+    pieces.require(*needs)
     model, tokenizer, eos_id = open_model(pieces, weights, run, device)
-    ids = encode_prompt(tokenizer, prompt, model.tok_emb.num_embeddings)
+    if fast:
+        fast_generate.speed_up(model, pieces)
+    texts = [prompt for prompt in prompts for _ in range(samples)]
+    ids = [encode_prompt(tokenizer, text, model.tok_emb.num_embeddings) for text in texts]
+    generators = [seeded_generator(device, None if seed is None else seed + n) for n in range(len(texts))]
+
+    def steps(ids: list[list[int]], generators, sampling: Sampling) -> Iterator[list[int | None]]:
+        """The next token of each text, one step after another."""
+        if fast:
+            faster = {"make_step": fast_generate.recorded_step} if device.type == "cuda" else {}
+            return fast_generate.stream_texts(pieces, model, ids, sampling, generators, eos_id, **faster)
+        return ([token] for token in stream(pieces, model, ids[0], sampling, generators[0], eos_id))
+
     if device.type == "cpu":
-        choose_threads(threads, lambda: list(stream(pieces, model, ids[:1], Sampling(4, 0.0, None, None))))
-    write_stream(
-        tokenizer, prompt, stream(pieces, model, ids, sampling, seeded_generator(device, seed), eos_id)
-    )
+        a_few = Sampling(4, 0.0, None, None)
+        choose_threads(threads, lambda: list(steps([ids[0][:1]], generators[:1], a_few)))
+    if len(texts) == 1:
+        write_stream(tokenizer, texts[0], (token for [token] in steps(ids, generators, sampling)))
+        return
+    at_once = len(texts) if fast else 1
+    for start in range(0, len(texts), at_once):
+        now = slice(start, start + at_once)
+        try:
+            rows = list(steps(ids[now], generators[now], sampling))
+        except torch.OutOfMemoryError:
+            raise CourseError(
+                f"{at_once} texts at once do not fit into the memory of {device}: take fewer"
+            ) from None
+        for n, text in enumerate(texts[now]):
+            new = [row[n] for row in rows if row[n] is not None]
+            print(f"--- {start + n + 1} of {len(texts)}\n{text}{tokenizer.decode(new)}", flush=True)

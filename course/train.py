@@ -4,22 +4,26 @@ import dataclasses
 import errno
 import hashlib
 import platform
-import signal
 import sys
-import threading
 import time
+from contextlib import nullcontext
+from itertools import repeat
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from . import corpora
+from . import corpora, fast_generate, fast_train
 from .errors import CourseError
 from .generate import Sampling, seeded_generator, stream
 from .hardware import choose_device, choose_threads
 from .model_file import make_tokenizer, save_model
+from .parallel import Processes
 from .pieces import FILTERS, MODEL, SAMPLING, TRAINING, Pieces, load_pieces
 from .run_folder import RunFolder
+from .screen import complain
 from .sizes import named_size
+from .stop_signals import stop_signals
 from .train_display import TrainDisplay
 from .whole_file import cannot_write
 
@@ -29,6 +33,7 @@ MAX_GRADIENT_NORM = 1.0
 EVAL_ITERS = 20
 FINAL_BATCHES = 400
 GPT2_VOCAB_SIZE = 50257
+TRIED_POSITIONS = 512  # enough to see what pays
 SAMPLE = Sampling(max_tokens=200, temperature=0.8, top_k=None, top_p=None)
 
 
@@ -44,6 +49,7 @@ class Settings:
     seed: int
     eval_every: int
     package: str
+    fast: bool = False
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "eval_every", "learning_rate"):
@@ -72,22 +78,32 @@ def train(
     overwrite: bool,
     device_name: str,
     threads: int | None,
+    processes: Processes,
 ) -> int:
     """Run or go on with a training; returns the exit code."""
-    device = choose_device(device_name)
+    device = choose_device(processes.device(device_name))
+    processes.check_batch_size(settings.batch_size)
     pieces = load_pieces(settings.package)
-    pieces.require(MODEL, TRAINING, SAMPLING, {"ch7": FILTERS})
     text = corpora.read_text(settings.corpus)
+    rungs = rungs_for(settings, text, device, processes) if settings.fast else []
+    pieces.require(MODEL, TRAINING, SAMPLING, {"ch7": FILTERS}, fast_train.needs(rungs) if rungs else {})
     if resume:
         recorded = folder.read_config()
         check_same_run(settings, text, recorded, folder)
         threads = threads or recorded["machine"]["threads"]
-    elif folder.holds_a_run() and not overwrite:
+        if settings.fast and torch.device(recorded["machine"]["device"]).type == device.type:
+            rungs = recorded["machine"]["fast"]
+    elif processes.is_first and folder.holds_a_run() and not overwrite:
         raise CourseError(
             f"{folder.path} holds a run already: go on with --resume, start anew with --overwrite, "
             "or choose another folder with --to"
         )
-    run = Training(settings, text, pieces, device, threads)
+    run = Training(settings, text, pieces, device, threads, rungs, processes)
+    if settings.fast and device.type == "cpu" and not resume:
+        run.try_rungs()
+    run.forward = processes.wrap(run.forward, device)  # after all trials, of which the others know nothing
+    if not processes.is_first:
+        return run.loop(folder, resume)
     with folder.locked():
         if not resume:
             folder.clear()
@@ -95,12 +111,20 @@ def train(
         return run.loop(folder, resume)
 
 
+def rungs_for(settings: Settings, text: str, device: torch.device, processes: Processes) -> list[str]:
+    size = named_size(settings.size)
+    vocab_size = GPT2_VOCAB_SIZE if size.tokenizer == "gpt2" else len(set(text))
+    positions = settings.batch_size // processes.count * size.context_length
+    return fast_train.rungs_that_pay(device, vocab_size, positions)
+
+
 def check_same_run(settings: Settings, text: str, recorded: dict, folder: RunFolder) -> None:
     """Going on with other settings or another text would be neither the old run nor a new one."""
+    before = {"fast": False} | recorded["settings"]  # runs have been started that did not know of it
     for name, value in dataclasses.asdict(settings).items():
-        if recorded["settings"][name] != value:
+        if before[name] != value:
             raise CourseError(
-                f"{folder.path} was started with {name.replace('_', ' ')} {recorded['settings'][name]}, "
+                f"{folder.path} was started with {name.replace('_', ' ')} {before[name]}, "
                 f"not {value}: repeat its settings, or start another run with --to"
             )
     if recorded["corpus_sha256"] != digest(text):
@@ -117,9 +141,17 @@ class Training:
     """A model, its optimizer and its data, at some step of a run."""
 
     def __init__(
-        self, settings: Settings, text: str, pieces: Pieces, device: torch.device, threads: int | None
+        self,
+        settings: Settings,
+        text: str,
+        pieces: Pieces,
+        device: torch.device,
+        threads: int | None,
+        rungs: list[str],
+        processes: Processes,
     ):
         self.settings, self.pieces, self.device = settings, pieces, device
+        self.rungs, self.processes = rungs, processes
         self.corpus_sha256 = digest(text)
         size = named_size(settings.size)
 
@@ -158,14 +190,38 @@ class Training:
         pieces.ch5.tie_weights(self.model)
         self.model.to(device)
         groups = pieces.ch6.parameter_groups(self.model, WEIGHT_DECAY)
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS)
+        if rungs:
+            plain_names = fast_train.names_in_groups(self.model, groups)
+            with torch.random.fork_rng(devices=[]):  # new layers draw first weights that nobody uses
+                fast_train.speed_up(self.model, self.cfg, rungs, pieces)
+            self.optimizer = pieces.ch9.fused_adamw(self.model, settings.learning_rate, WEIGHT_DECAY, BETAS)
+            fast_train.keep_states_plain(self.model, self.optimizer, vocab_size, plain_names)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS)
         self.step = 0
+
+        self.forward = fast_train.Body(self.model, pieces) if "chunks" in rungs else self.model
+        if "compile" in rungs:
+            self.forward = torch.compile(self.forward)
 
         if device.type == "cpu":
             with torch.random.fork_rng(devices=[]):
-                self.threads = choose_threads(threads, self.forward_backward)
+                self.threads = choose_threads(threads, lambda: self.forward_backward(*self.draw_batch()))
         else:
             self.threads = torch.get_num_threads()
+
+    def try_rungs(self) -> None:
+        """On a CPU, take what a trial shows to pay, the same in all processes."""
+        T = self.cfg.context_length
+        with torch.random.fork_rng(devices=[]):
+            x, y = self.pieces.ch2.get_batch(self.train_ids, max(1, TRIED_POSITIONS // T), T)
+
+            def loss(added: list[str]) -> torch.Tensor:
+                return self.loss(x, y, [*self.rungs, *added])
+
+            faster = fast_train.are_faster(self.model, self.cfg, loss, self.processes.first, self.pieces)
+        self.optimizer.zero_grad()
+        self.rungs = [*self.rungs, *faster]
 
     def config(self) -> dict:
         return {
@@ -176,25 +232,36 @@ class Training:
             "machine": {
                 "device": str(self.device),
                 "threads": self.threads,
+                "processes": self.processes.count,
+                "fast": self.rungs,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },
         }
 
-    def forward_backward(self) -> torch.Tensor:
-        x, y = self.pieces.ch2.get_batch(self.train_ids, self.settings.batch_size, self.cfg.context_length)
+    def draw_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.pieces.ch2.get_batch(self.train_ids, self.settings.batch_size, self.cfg.context_length)
+
+    def forward_backward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         self.optimizer.zero_grad()
-        loss = self.pieces.ch6.calc_loss_batch(x, y, self.model, self.device)
+        loss = self.loss(x, y, self.rungs)
         loss.backward()
         return loss
 
-    def take_step(self) -> torch.Tensor:
+    def loss(self, x: torch.Tensor, y: torch.Tensor, rungs: list[str]) -> torch.Tensor:
+        head = self.model.out_head
+        return fast_train.calc_loss(x, y, self.forward, head, self.device, rungs, self.pieces)
+
+    def take_step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """One step of all processes on a batch that all of them have."""
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        loss = self.forward_backward()
-        self.pieces.ch6.clip_gradients(self.model.parameters(), MAX_GRADIENT_NORM)
+        with self.processes.own_randomness(self.settings.seed, self.step, self.device):
+            loss = self.forward_backward(self.processes.share(x), self.processes.share(y))
+        clip = nn.utils.clip_grad_norm_ if "clip" in self.rungs else self.pieces.ch6.clip_gradients
+        clip(self.model.parameters(), MAX_GRADIENT_NORM)
         self.optimizer.step()
         self.step += 1
         return loss.detach()
@@ -226,8 +293,22 @@ class Training:
     def sample(self) -> str:
         self.model.eval()
         generator = seeded_generator(self.device, self.settings.seed + self.step)
-        ids = stream(self.pieces, self.model, self.sample_prompt, SAMPLE, generator)
+        if "qkv" in self.rungs:  # chapter 7's cache knows three projections only
+            steps = fast_generate.stream_texts(
+                self.pieces, self.model, [self.sample_prompt], SAMPLE, [generator]
+            )
+            ids = [token for [token] in steps]
+        else:
+            ids = stream(self.pieces, self.model, self.sample_prompt, SAMPLE, generator)
         return self.tokenizer.decode([*self.sample_prompt, *ids])
+
+    def batches(self):
+        """An endless source of batches, to be entered."""
+        if "prefetch" in self.rungs:
+            return fast_train.fetched_ahead(
+                self.train_ids, self.settings.batch_size, self.cfg, self.device, self.pieces
+            )
+        return nullcontext(self.draw_batch() for _ in repeat(None))
 
     def loop(self, folder: RunFolder, resume: bool) -> int:
         rows: list[dict] = []
@@ -235,20 +316,18 @@ class Training:
             self.restore(folder)
             rows = folder.read_metrics(before_step=self.step)
         started = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
-        steps = self.settings.steps
-        count = self.pieces.ch5.count_parameters(self.model)
+        steps, is_first = self.settings.steps, self.processes.is_first
         with (
-            TrainDisplay(folder.path, steps, self.step, self.tokens_per_step) as display,
-            stop_signals() as stop,
+            TrainDisplay(folder.path, steps, self.step, self.tokens_per_step, quiet=not is_first) as display,
+            stop_signals(second_breaks_off=self.processes.count == 1) as stop,
+            self.batches() as batches,
         ):
-            display.say(
-                f"{self.settings.size} on {self.settings.corpus}: {count:,} parameters, "
-                f"{self.device} with {self.threads} thread(s)"
-                + (f", from step {self.step}" if resume else "")
-            )
+            display.say(self.describe(resume))
+            if self.settings.fast:
+                display.say(fast_train.describe(self.device, self.rungs))
             while True:
                 at_end = self.step == steps
-                if at_end or self.step % self.settings.eval_every == 0:
+                if is_first and (at_end or self.step % self.settings.eval_every == 0):
                     losses = self.look(final=at_end)
                     row = {
                         "step": self.step,
@@ -262,20 +341,29 @@ class Training:
                     sample = self.sample()
                     self.keep(folder, rows, sample)
                     display.look(row, sample)
-                if at_end or stop.is_set():
+                if at_end or self.processes.any(stop.is_set()):
                     break
-                display.step(self.take_step())
-            if not at_end:
+                display.step(self.take_step(*next(batches)))
+            if is_first and not at_end:
                 self.keep(folder, rows)
-        if rows:
+        if is_first and rows:
             folder.write_plot(rows)
         if at_end:
-            display.finished(rows[-1])
+            if is_first:
+                display.finished(rows[-1])
             return 0
-        print(
-            f"course: stopped at step {self.step}; go on with the same command and --resume", file=sys.stderr
-        )
+        if is_first:
+            complain(f"course: stopped at step {self.step}; go on with the same command and --resume")
         return 130
+
+    def describe(self, resume: bool) -> str:
+        count = self.pieces.ch5.count_parameters(self.plain_model())
+        machine = f"{self.device} with {self.threads} thread(s)"
+        if self.processes.count > 1:
+            machine = f"{self.processes.count} processes on {machine}"
+        return f"{self.settings.size} on {self.settings.corpus}: {count:,} parameters, {machine}" + (
+            f", from step {self.step}" if resume else ""
+        )
 
     @property
     def tokens_per_step(self) -> int:
@@ -289,7 +377,7 @@ class Training:
         notes = {"corpus": self.settings.corpus, "size": self.settings.size, "step": self.step}
         if rows and rows[-1]["step"] == self.step:
             notes["val_loss"] = rows[-1]["val_loss"]
-        save_model(folder.model_file, self.model, self.cfg, self.tokenizer_description, notes)
+        save_model(folder.model_file, self.plain_model(), self.cfg, self.tokenizer_description, notes)
         try:
             self.pieces.ch6.save_checkpoint(folder.checkpoint_file, self.model, self.optimizer, self.step)
         except (OSError, RuntimeError) as error:
@@ -301,9 +389,15 @@ class Training:
                 raise cannot_write(folder.checkpoint_file, OSError(errno.ENOSPC, "")) from None
             raise
 
+    def plain_model(self) -> nn.Module:
+        return fast_train.plain_model(self.model, self.cfg, self.pieces) if self.rungs else self.model
+
     def restore(self, folder: RunFolder) -> None:
-        if not folder.checkpoint_file.exists():
-            return  # killed before the first checkpoint: the start is the same
+        if folder.checkpoint_file.exists():  # else killed before the first one: the start is the same
+            self.load(folder)
+        self.processes.check_same_step(self.step, folder.checkpoint_file)
+
+    def load(self, folder: RunFolder) -> None:
         try:
             self.step = self.pieces.ch6.load_checkpoint(folder.checkpoint_file, self.model, self.optimizer)
         except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
@@ -317,29 +411,12 @@ def first_character(text: str) -> str:
     return "\n" if "\n" in text else text[0]
 
 
-class stop_signals:
-    """While it is entered, Ctrl-C and SIGTERM set an event instead of breaking off in mid-step.
-
-    A second Ctrl-C breaks off at once.
-    """
-
-    def __enter__(self) -> threading.Event:
-        self.event = threading.Event()
-        self.previous = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.previous[number] = signal.signal(number, self.on_signal)
-        return self.event
-
-    def on_signal(self, number, frame) -> None:
-        if self.event.is_set():
-            raise KeyboardInterrupt
-        self.event.set()
-
-    def __exit__(self, *exception) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-
 def default_folder(corpus: str, size: str) -> Path:
     return Path("runs") / f"{Path(corpus).stem}-{size}"
+
+
+if __name__ == "__main__":
+    from .cli import main
+
+    sys.argv = ["course", "train", *sys.argv[1:]]
+    main()

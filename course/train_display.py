@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 class TrainDisplay:
     """On a terminal a bar with loss, tokens/s and time left; elsewhere one line a look."""
 
-    def __init__(self, folder: Path, steps: int, step: int, tokens_per_step: int):
+    def __init__(self, folder: Path, steps: int, step: int, tokens_per_step: int, quiet: bool):
         self.folder, self.steps = folder, steps
         self.tokens_per_step = tokens_per_step
-        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.console = Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(bar_width=16),
@@ -25,7 +25,7 @@ class TrainDisplay:
             TextColumn("left"),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self.task = self.progress.add_task("", total=steps, completed=step, loss="-", speed="-")
         self.recent: deque[tuple[float, torch.Tensor]] = deque(maxlen=50)

@@ -72,8 +72,8 @@ def test_interrupted_by_ctrl_c_and_resumed_equals_uninterrupted(
 
     take_step = Training.take_step
 
-    def interrupt_after_six(self):
-        loss = take_step(self)
+    def interrupt_after_six(self, *batch):
+        loss = take_step(self, *batch)
         if self.step == 6:
             signal.raise_signal(signal.SIGINT)
         return loss
