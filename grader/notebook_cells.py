@@ -1,6 +1,7 @@
 """The code cells of a notebook, as Python: without magics, and only those that a kernel would run at all."""
 
 import ast
+import hashlib
 import json
 import re
 import symtable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from grader.places import BRACKETS, CELLS, CODE, PARSED_AGAIN, Refused, size_text
 from grader.safe_names import printable
 
+GIVEN = "given"  # in a cell's metadata: the mark of the text with which it was handed out
 RUN_BY_MAGIC = ("time", "capture", "prun")  # %%time: the cell below it runs as it would without
 MAGIC = re.compile(r"[%!?]|[\w\s,.\[\]]+=\s*[%!]|[\w.*\[\]]+\?{1,2}$")
 # all that Python's parser raises for what is no Python, or too deep
@@ -17,10 +19,14 @@ NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError
 
 @dataclass
 class Cell:
-    """A code cell. number: its place among all cells, from 1; lines: its text, where magics are `pass`."""
+    """A code cell. number: its place among all cells, from 1; lines: its text, where magics are `pass`.
+
+    given: whether it is the course's own, as it was handed out.
+    """
 
     number: int
     lines: list[str]
+    given: bool = False
     tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
     magics: dict[int, str] = field(default_factory=dict)  # by line
     problem: str = ""  # why it is no Python
@@ -43,13 +49,20 @@ def code_cells(data: bytes) -> list[Cell]:
             source = "".join(source)
         if not isinstance(source, str):
             raise Refused(f"is no notebook (cell {number} has no source)")
-        cells.append(Cell(number, source.replace("\r\n", "\n").replace("\r", "\n").split("\n")))
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
+        given = _inside(cell, "metadata", GIVEN) == given_mark(source)
+        cells.append(Cell(number, source.split("\n"), given))
     if sum(len(line) + 1 for cell in cells for line in cell.lines) > CODE:
         raise Refused(f"holds more than {size_text(CODE)} of code")
     room = PARSED_AGAIN
     for cell in cells:
         room = _parse(cell, room)
     return cells
+
+
+def given_mark(source: str) -> str:
+    """By which a cell is known as long as nobody changes it."""
+    return hashlib.sha256(source.strip().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _cells(data: bytes) -> list:

@@ -2,7 +2,8 @@
 
 Grading keeps a notebook's functions and classes, and the imports and variables that they use. What else
 happens when the notebook runs (experiments, plots, training) is left out. Plain values, and names for a
-lambda or for another function, are kept, used or not; other variables never take a function's place.
+lambda or for another function, are kept, used or not; other variables never take a function's place. Of the
+course's own experiments, as long as they stand there unchanged, only what the rest uses is kept.
 
 As in a kernel, a later definition replaces an earlier one, and what fails leaves the rest alone: a cell that
 is no Python is left out whole, and an import or a variable that fails is missing only where it is used.
@@ -56,9 +57,11 @@ class _Statement:
     """A statement at the top of a cell.
 
     names: what it defines; None if it is of a kind that is left out. uses: the names of the module in it.
+    given: whether its cell is the course's own.
     """
 
     cell: int
+    given: bool
     line: int
     text: str
     node: ast.stmt
@@ -106,6 +109,7 @@ def _statement(cell: Cell, node: ast.stmt, lines: list[bytes]) -> _Statement:
     names = _names(node)
     return _Statement(
         cell=cell.number,
+        given=cell.given,
         line=first,
         text=text,
         node=node,
@@ -184,7 +188,7 @@ def _kept(statements: list[_Statement]) -> set[_Statement]:
         is_function = one.has_function or _names_a_function(one.node, lasting)
         if isinstance(one.node, ASSIGNMENTS) and not is_function and one.names & functions:
             continue  # an experiment's result, called like the function
-        if is_function or _is_plain(one.node):
+        if (is_function or _is_plain(one.node)) and not one.given:
             todo.append(one)
         for name in one.names:
             makers[name].append(one)
@@ -220,6 +224,8 @@ def _only(kinds: tuple[type, ...], node: ast.AST) -> bool:
 
 def _notes(cell: Cell, statements: list[_Statement], kept: set[_Statement]) -> list[str]:
     """What is left out of a cell."""
+    if cell.given:
+        return []
     if cell.problem:
         return [f"{cell.problem}; the cell is left out"]
     ignored = [one for one in statements if one not in kept and not _says_nothing(one.node)]
