@@ -94,8 +94,13 @@ def _grade(
         raise GraderError(
             f"{settings.submissions} is empty: it should hold one folder, archive or file a student"
         )
+    handed_in = [name for name in modules if any(name in one.modules for one in submissions)]
+    if not set(chapters) & set(handed_in):
+        wanted = some([f"{modules[name]}.py ({name})" for name in chapters], 3, "chapters")
+        there = f"what there is, is of {', '.join(handed_in)}" if handed_in else "is this the right folder?"
+        raise GraderError(f"nobody in {settings.submissions} handed in {', '.join(wanted)}: {there}")
     if not settings.chapters:
-        chapters = [name for name in chapters if any(name in one.modules for one in submissions)] or chapters
+        chapters = [name for name in chapters if name in handed_in]
     grading.questions = taken.questions + hand_in_questions(submissions, chapters, course, taken.system)
     grading.absent = taken.absent
     with only_one(settings.to):
@@ -144,6 +149,7 @@ class Grading:
         self.settings = settings
         self.overrides = results.overrides(self.course)
         self.graded, self.kept, self.faulty = 0, 0, 0
+        self.fault = ""  # the first of this run
         self.questions: list[str] = []
         self.absent: list[str] = []
 
@@ -207,6 +213,7 @@ class Grading:
             for fault in report["faults"][:3]:
                 fault = fault.replace(student, logged)[:500]
                 self.results.log("grader fault", student=logged, chapter=chapter, fault=fault)
+                self.fault = self.fault or fault
             shown.step()
         for student in handed_in:
             report = self.results.report(student, chapter)
@@ -306,6 +313,8 @@ class Grading:
                 print(f"  {question}")
         if self.faulty:
             print(f"  {self.faulty} with a grader fault: see log.jsonl; the next run tries them again")
+            if self.fault:
+                print(f"    the first: {self.fault}")
         for name in ("grades.csv", "class.html", "log.jsonl"):
             print(f"{self.results.path / name}")
         print(f"{self.results.path}/<student>/feedback.html")

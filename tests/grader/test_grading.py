@@ -159,7 +159,7 @@ def test_a_judge_that_fails_is_a_grader_fault_and_not_a_zero(course):
     solution = course / "toy_reference" / "ch1" / "sums.py"
     solution.write_text(solution.read_text().replace("x.std(unbiased=False)", "1 / 0"))
     done = grade(course)
-    assert done.returncode == 3 and "grader fault" in done.stdout
+    assert done.returncode == 3 and "grader fault" in done.stdout and "    the first: " in done.stdout
     assert grades(course)["ann"]["points"] == ""
 
 
@@ -178,6 +178,14 @@ def test_the_users_mistakes_are_one_line_and_exit_2(course, arguments, said):
     assert done.returncode == 2 and said in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("grader:")]) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_chapter_that_nobody_handed_in_is_refused(course):
+    for path in (course.parent / "submissions").glob("*/sums.py"):
+        path.rename(path.with_name("other.py"))
+    done = grade(course)
+    assert done.returncode == 2 and "handed in sums.py (ch1): is this the right folder?" in done.stderr
+    assert not (course / "results").exists() or not list((course / "results").glob("*/ch1.json"))
 
 
 def test_require_sandbox_refuses_where_there_is_none(course, monkeypatch):
