@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format shipped-model
+.PHONY: demo test book book-anew book-links format shipped-model
 
 # Train a small GPT on tiny Shakespeare for about a minute, plot its loss, let it write a speech; then grade a
 # small class.
@@ -15,6 +15,18 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+# The book as a site, build/book/index.html. Cells whose outputs are known are not run again; book-anew runs all.
+book: .venv/installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -d build/book-doctrees course/book build/book
+
+book-anew:
+	rm -rf build/book build/book-doctrees build/book-outputs
+	$(MAKE) book
+
+# Links to other sites; the tests look at those within.
+book-links: .venv/installed
+	$(BIN)/python -m sphinx -b linkcheck --quiet -d build/book-doctrees course/book build/book-links
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .errors import CourseError
 from .progress import all_states, next_exercise, state_file
-from .screen import WIDTH, say, showable
+from .screen import WIDTH, fill, say, showable
 from .whole_file import write_whole
 from .workplace import Workplace, named
 
@@ -33,7 +33,7 @@ def hint(place: Workplace, typed: str | None, everything: bool, again: bool) -> 
     before = min(shown.get(exercise, 0), len(levels))
     after = len(levels) if everything else before if again and before else before + 1
     if after > len(levels):
-        say(f"Those were all {len(levels)} hints. To see them again: course hint {exercise} --again")
+        say(fill(f"Those were all {len(levels)} hints. To see them again: course hint {exercise} --again"))
         return
     first = 0 if everything or again else before
     say("\n\n".join(_text(exercise, number, levels) for number in range(first, after)))
@@ -61,14 +61,17 @@ def levels_of(chapter: str, exercise: str) -> list[str]:
     raise CourseError(f"there are no hints for {exercise}; its docstring in {chapter} is the assignment")
 
 
+def lines_of(hint: str) -> list[str]:
+    """A hint with its numbered steps on lines of their own."""
+    return re.sub(r"(?<=[.:;)]) (?=\d\. )", "\n", hint.strip()).splitlines()
+
+
 def _text(exercise: str, number: int, levels: list[str]) -> str:
     """One hint, filled to the screen's width, its numbered steps on lines of their own."""
     head = f"{exercise}, hint {number + 1} of {len(levels)}:"
-    hint = showable(levels[number].strip())
-    lines = re.sub(r"(?<=[.:;)]) (?=\d\. )", "\n", hint).splitlines()
     filled = (
         textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="  " + _hanging(line))
-        for line in lines
+        for line in lines_of(showable(levels[number]))
     )
     return "\n".join([head, "", *filled])
 
