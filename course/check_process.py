@@ -173,7 +173,8 @@ def _run_checks(run: ChapterRun, checks: list[Check], wanted: list[str], plain: 
         if verdict.passed or shown:
             continue
         if verdict.outcome in NOT_OF_THE_STUDENT:  # what was begun is of more interest
-            if waiting is None or waiting.outcome == "grader fault":
+            told = waiting.outcome if waiting else "grader fault"
+            if told == "grader fault" or (told == "blocked" and verdict.outcome == "not started"):
                 waiting = verdict
         else:
             show(verdict, printed.end())

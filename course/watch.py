@@ -151,7 +151,8 @@ class Watch:
             self._draw(f"{points}: {chapter.title} has passed.", {})
             onward = self._first_unfinished()
             if onward:
-                say(f"\nNext: `course watch` goes on, with {onward} {self.place.chapters[onward].title}.")
+                title = self.place.chapters[onward].title
+                say(f"\nNext: Ctrl-C, then `course watch` for {onward} {title}.")
             say(f"\n{watching}")
 
     def _move_on(self, news: str) -> None:

@@ -129,6 +129,18 @@ def matching(answers: "Recorded | Live", check: Check, seen) -> tuple[WrongTurn,
     return tuple(own or found)
 
 
+def still_possible(
+    turns: tuple[WrongTurn, ...], check: Check, by_name: dict[str, Check], answers: "Recorded | Live"
+) -> tuple[WrongTurn, ...]:
+    """Without those that would have failed one of the checks that this one needs, which passed."""
+    for need in map(by_name.get, check.needs):
+        if turns:
+            failing = {turn.name for turn, _ in answers.wrong_turns(need)}
+            turns = tuple(turn for turn in turns if turn.name not in failing)
+            turns = still_possible(turns, need, by_name, answers)
+    return turns
+
+
 def record(checks: list[Check], live: Live) -> bytes:
     """A recording of what the public checks of a chapter yield, as the bytes of its file."""
     recorded = {}

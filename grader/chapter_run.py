@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from grader.answers import Live, Recorded
+from grader.answers import Live, Recorded, still_possible
 from grader.chapters import read_source
 from grader.checks import Check
 from grader.forbidden import find_tools, find_uses
@@ -96,9 +96,19 @@ class ChapterRun:
             return Verdict(check, "blocked", f"by {lacking}")
         seed = seed_for(self.master, self.chapter, check.name)
         verdict = decide(check, self._observe(check, seed), self.answers, seed)
+        verdict.place = self._place(verdict)
+        verdict.wrong_turns = still_possible(verdict.wrong_turns, check, self.checks, self.answers)
         if check.assembled and verdict.difference is not None and verdict.difference.path:
             verdict.message = f"the first that differs: {verdict.difference.path[0]}"
         return verdict
+
+    def _place(self, verdict: Verdict) -> str:
+        """Where in the student's folder that is which a check waits for, if it is not in this module."""
+        lines = verdict.reply.fault.lines if verdict.waits_for and verdict.reply.fault else ()
+        if self._student_folder is None or not lines or lines[-1].file == str(self.file):
+            return ""
+        path, folder = Path(lines[-1].file), self._student_folder.parent
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
     # what a run elsewhere than in this process does otherwise
 
@@ -150,9 +160,9 @@ class ChapterRun:
 def _blocked(check: Check, before: Verdict) -> Verdict:
     """Blocked at the root: by the check that failed itself, not by one that it blocked."""
     if before.outcome == "blocked":
-        return Verdict(check, "blocked", before.message)
+        return Verdict(check, "blocked", before.message, waits_for=before.waits_for, place=before.place)
     if before.outcome == "not started" and before.check.exercise == check.exercise:
         return Verdict(check, "not started", before.message)
     state = "which is not written yet" if before.outcome == "not started" else "which did not pass"
     what = before.check.exercise if before.outcome == "not started" else before.check.name
-    return Verdict(check, "blocked", f"by {what}, {state}")
+    return Verdict(check, "blocked", f"by {what}, {state}", waits_for=what)

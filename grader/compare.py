@@ -126,7 +126,8 @@ def _compare_tensors(expected, seen, path: tuple, values: bool) -> Difference | 
     if dtype in TOLERANCES:
         nan = other.isnan() | one.isnan()
         if nan.any():
-            return Difference("nan", path, expected, seen, wrong=nan)
+            wrong = nan | _wrong(one, other, dtype) if values else nan
+            return Difference("nan", path, expected, seen, wrong=wrong)
     wrong = _wrong(one, other, dtype)
     return Difference("value", path, expected, seen, wrong=wrong) if values and wrong.any() else None
 

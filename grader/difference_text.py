@@ -1,5 +1,7 @@
 """A difference in words: where it is, what was expected there and what came; only the part that differs."""
 
+import builtins
+
 from grader.compare import Difference, type_name
 from grader.picture import number, side_by_side
 from grader.wrapping import fill
@@ -22,6 +24,10 @@ def headline(difference: Difference) -> str:
     where = (
         f" at {''.join(f'[{value_text(part, 30)}]' for part in difference.path)}" if difference.path else ""
     )
+    if raised_name(expected):
+        return f"A{_with_article(raised_name(expected))[1:]} was expected{where}"
+    if _is_about_raising(difference):
+        return f"No exception was expected{where}"
     match difference.kind:
         case "shape":
             return f"The shape{where} is {_shape(seen)}; expected {_shape(expected)}"
@@ -47,6 +53,8 @@ def _shown_part(difference: Difference, plain: bool, width: int) -> str:
         return "\n".join(f"  {line}".rstrip() for line in lines)
     if difference.kind in ("shape", "dtype", "keys"):
         return ""
+    if _is_about_raising(difference):
+        return both(_happened(expected), _happened(seen), width)
     if difference.kind == "length":
         pairs = zip(expected, seen, strict=False)
         parts = next((i for i, (a, b) in enumerate(pairs) if value_text(a) != value_text(b)), None)
@@ -59,6 +67,43 @@ def _shown_part(difference: Difference, plain: bool, width: int) -> str:
     if difference.kind == "type" and not any(isinstance(one, PLAIN) for one in (expected, seen)):
         return ""
     return both(value_text(expected, LINES * LINE), value_text(seen, LINES * LINE), width)
+
+
+def _is_about_raising(difference: Difference) -> bool:
+    """Whether it is between an exception, which a check returns by its name, and something else."""
+    expected, seen = difference.expected, difference.seen
+    return bool(raised_name(expected) or (raised_name(seen) and not isinstance(expected, str)))
+
+
+def raised_name(value) -> str:
+    """The exception that a check tells of by returning its name; empty where it is none.
+
+    >>> raised_name("ValueError: no"), raised_name("Value"), raised_name(7)
+    ('ValueError', '', '')
+    """
+    name = value.partition(":")[0].partition(" without ")[0] if isinstance(value, str) else ""
+    kind = getattr(builtins, name, None)
+    return name if isinstance(kind, type) and issubclass(kind, Exception) else ""
+
+
+def _happened(value) -> str:
+    """What a call came to, of what a check returned about it.
+
+    >>> _happened("ValueError"), _happened("no error"), _happened(1.5)
+    ('a ValueError is raised', 'nothing is raised', '1.5000 is returned')
+    """
+    if isinstance(value, str) and value == "no error":
+        return "nothing is raised"
+    name = raised_name(value)
+    if not name:
+        plain = isinstance(value, PLAIN) or value is None
+        return f"{value_text(value, LINE) if plain else kind_text(value)} is returned"
+    words = value_text(value.removeprefix(name), LINES * LINE).strip("'\"")
+    return f"{_with_article(name)} is raised{words}".removesuffix(": ")
+
+
+def _with_article(name: str) -> str:
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
 PLAIN = (bool, int, float, str, bytes, list, tuple, dict)  # what can be shown itself
@@ -185,7 +230,7 @@ def kind_text(value) -> str:
         return name
     if isinstance(value, list | tuple | dict) and not value:
         name = f"empty {name}"
-    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
+    return _with_article(name)
 
 
 def _shape(value) -> str:

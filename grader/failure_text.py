@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from grader.check_code import CheckCode
-from grader.difference_text import clean, difference_lines, dtype_text, headline
+from grader.difference_text import clean, difference_lines, dtype_text, headline, raised_name
 from grader.misfit_text import look_at, misfit_lines, misfit_step
 from grader.observe import NO_REPLY, Fault, Line, OwnLine
 from grader.verdicts import Verdict
@@ -25,7 +25,7 @@ LEADS = {
     "error": "This raised an exception:",
     "timeout": "This was stopped, because it ran too long:",
     "memory": "This took too much memory:",
-    "forbidden": "That would be the exercise itself, or get behind its check; write it without:",
+    "forbidden": "This is the exercise ready-made, or a tool that no answer needs:",
     "not started": "Not started.",
     "blocked": "Blocked.",
     "grader fault": "This is not your fault: the course or its grader has a mistake.",
@@ -48,6 +48,8 @@ def failure_text(verdict: Verdict, command: str = "", plain: bool = False, width
     elif verdict.outcome in ("wrong", "error", "timeout", "memory"):
         parts.append(CheckCode(check).shown(width, own.statement if own else ""))
         parts += [] if own else [_lead(verdict)]
+    elif verdict.waits_for:
+        parts.append(wrap(f"Blocked {clean(waiting_text(verdict))}.", width))
     else:
         parts.append(LEADS.get(verdict.outcome, ""))
     parts += _findings(verdict, plain, width)
@@ -63,6 +65,11 @@ def _lead(verdict: Verdict) -> str:
     if _gave_no_reply(verdict):
         return "The process that ran this gave no answer:"
     return LEADS.get(verdict.outcome, "")
+
+
+def waiting_text(verdict: Verdict) -> str:
+    """What a blocked check waits for, and where that is."""
+    return f"{verdict.message}, in {verdict.place}" if verdict.place else verdict.message
 
 
 def _gave_no_reply(verdict: Verdict) -> bool:
@@ -123,7 +130,7 @@ def _findings(verdict: Verdict, plain: bool, width: int) -> list[str]:
         return [*misfit_lines(own, CheckCode(verdict.check), width), _said(fault, width)]
     if fault and verdict.outcome in ("error", "timeout"):
         return [_steps(fault.lines, width), _said(fault, width)]
-    message = verdict.message
+    message = "" if verdict.waits_for else verdict.message
     return [wrap(clean(message), width, first="  ", later="  ")] if message else []
 
 
@@ -178,6 +185,8 @@ def _next_step(verdict: Verdict, command: str) -> str:
     exercise = verdict.check.exercise
     if verdict.outcome == "grader fault":
         return "tell the course's staff; nothing of yours needs to change."
+    if verdict.waits_for:
+        return _after_waiting(verdict)
     if verdict.wrong_turns:
         return f"mend that, then `{command}`." if command else "mend that."
     if verdict.outcome == "missing":
@@ -188,9 +197,19 @@ def _next_step(verdict: Verdict, command: str) -> str:
         return "look for what ends Python itself: os._exit, sys.exit in a thread, a crash in a library."
     if verdict.outcome == "error":
         return _after_error(verdict, command)
+    if verdict.outcome == "forbidden":
+        return f"write {exercise} without it, in the steps of its docstring."
     if verdict.outcome == "timeout":
         return "look at the loop around that line: what makes it end?"
     return _after_wrong(verdict) if verdict.outcome == "wrong" else ""
+
+
+def _after_waiting(verdict: Verdict) -> str:
+    what = clean(verdict.waits_for)
+    if not verdict.message.endswith("not written yet"):
+        return f"mend what {what} tells of."
+    chapter = Path(verdict.place).parent.name
+    return f"write {what}; `course watch {chapter}` checks it." if chapter else f"write {what}."
 
 
 def _after_import(fault: Fault | None) -> str:
@@ -205,7 +224,7 @@ def _after_error(verdict: Verdict, command: str) -> str:
     if fault and fault.type == "RecursionError":
         return "look at the call on that line: what makes it end?"
     step = misfit_step(own, CheckCode(verdict.check)) if own else ""
-    pdb = f"`{command} --pdb` stops where it was raised, to look around." if command else ""
+    pdb = f"`{command} --pdb` stops at your line, to look around." if command else ""
     return step or pdb
 
 
@@ -215,14 +234,19 @@ def _after_wrong(verdict: Verdict) -> str:
         chapter = str(difference.path[0]).partition(",")[0]
         return f"mend {chapter} first; `pytest exercises/{chapter}` looks at it alone."
     kind = difference.kind if difference else ""
+    refusal = raised_name(difference.expected) if difference else ""
+    if refusal:
+        return f"raise a {refusal} where the docstring of {exercise} asks for it."
     if kind == "nan":
-        return "look for 0/0, inf - inf, or a softmax over a row that is all -inf."
+        return "look for 0/0, 0 * inf, inf - inf, or a softmax over a row that is all -inf."
     if kind not in ("shape", "dtype", "type", "keys", "length"):
         return f"`course hint {exercise}` gives a hint."
     origins = CheckCode(verdict.check).origins_at(difference.path)
     if not 0 < len(origins) < 3:
         return f"look at {exercise}, with the lines above."
     function = origins[0].name if len(origins) == 1 and origins[0].kind == "returned" else ""
+    if function and kind == "shape" and tuple(difference.seen.shape)[1:] == tuple(difference.expected.shape):
+        return f"look at what {function} returns: is it one tensor, or a tuple of several?"
     if function and kind == "shape":
         return f"print the shapes in {function}, line by line, up to the first that surprises you."
     if function and kind == "dtype":

@@ -34,7 +34,7 @@ OUTCOMES = {
     "wrong": "Wrong result",
     "timeout": "Ran too long",
     "memory": "Took too much memory",
-    "forbidden": "Uses what would be the exercise itself, or gets behind its check",
+    "forbidden": "Uses what an answer has to do without",
     "missing": "Not in the module",
     "not started": "Not started",
 }

@@ -60,8 +60,10 @@ def _shown_in(pair: list[str]) -> int:
 
 
 def _summary(one: np.ndarray, other: np.ndarray, wrong: np.ndarray, first: tuple) -> str:
-    differ = "are NaN" if np.isnan(other[wrong]).all() else "differ"
-    count = f"{int(wrong.sum())} of {wrong.size} numbers {differ}"
+    nans, differ = int(np.isnan(other[wrong]).sum()), int(wrong.sum())
+    count = f"{differ} of {wrong.size} numbers {'are NaN' if nans == differ else 'differ'}"
+    if 0 < nans < differ:
+        count += f", {nans} of them {'is' if nans == 1 else 'are'} NaN"
     place = f"first at [{', '.join(map(str, first))}]"
     with np.errstate(invalid="ignore", over="ignore"):
         gaps = np.abs(one.astype(complex) - other.astype(complex))[wrong]

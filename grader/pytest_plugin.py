@@ -23,12 +23,12 @@ OUTCOMES = {  # outcomes that are failures, but have their own letter and need n
 }
 
 
-class CheckFailed(Exception):
-    """A check did not pass, and no exception of the student's says why."""
+class CheckFailed(bdb.BdbQuit):
+    """A check did not pass, and no exception of the student's says why; --pdb passes over this kind."""
 
 
 class NotReached(bdb.BdbQuit):
-    """Not started, or blocked. Of this kind because --pdb passes over it: there is nothing to look at."""
+    """Not started, or blocked. --pdb passes over it too: there is nothing to look at."""
 
 
 def pytest_addoption(parser):
@@ -85,9 +85,21 @@ class CheckItem(pytest.Item):
         if self.verdict.outcome in OUTCOMES:
             raise NotReached(self.verdict.outcome)
         error = self.verdict.reply.exception if self.verdict.reply else None
-        raise error or CheckFailed(
-            self.verdict.outcome
-        )  # the student's own, so that --pdb stops at their line
+        if error is not None and self.config.getoption("usepdb"):
+            self._end_at_the_students_line(error)
+        raise error or CheckFailed(self.verdict.outcome)  # the student's own, so that --pdb stops there
+
+    def _end_at_the_students_line(self, error: BaseException) -> None:
+        """Cut off the frames of torch and of the grader below it; without one, those below the check's."""
+        run = self.config.stash[RUNS].runs[self.path]
+        steps, step = [], error.__traceback__
+        while step:
+            steps.append((step, step.tb_frame.f_code.co_filename))
+            step = step.tb_next
+        ends = [step for step, file in steps if run.is_student_file(file)]
+        ends = ends or [step for step, file in steps if file == str(self.check.path)]
+        if ends:
+            ends[-1].tb_next = None
 
     def repr_failure(self, excinfo):
         if self.verdict is None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from grader.answers import Live, Recorded, record
+from grader.answers import Live, Recorded, record, still_possible
 from grader.chapter_run import ChapterRun
 from grader.chapters import RECORDING, read_source
 from grader.checks import Check
@@ -114,11 +114,13 @@ class Suite:
         """What a student with a misconception is told by the checks of its exercise, but for blocked ones."""
         verdicts: list[Verdict] = []
         failed: set[str] = set()
+        by_name = {check.name: check for check in self.checks}
         for check in self.of(turn.exercise):
             if failed.intersection(check.needs):
                 failed.add(check.name)
                 continue
             verdict = self.decide(check, self.live.misconception_reply(check, turn))
+            verdict.wrong_turns = still_possible(verdict.wrong_turns, check, by_name, self.answers)
             verdicts.append(verdict)
             if not verdict.passed:
                 failed.add(check.name)

@@ -8,6 +8,7 @@ from grader.chapter_run import ChapterRun
 from grader.chapters import read_source
 from grader.course_file import find_course_file, load_course
 from grader.errors import GraderError
+from grader.failure_text import waiting_text
 from grader.observe import NOT_WRITTEN
 
 WIDTH = 80
@@ -24,8 +25,10 @@ def chapter_lines(folder: Path, run: ChapterRun) -> list[str]:
     part = "" if len(ran) == len(points) else f" in the {_exercises(len(ran))} run"
     line = f"{run.chapter}: {earned} of {possible} {unit}{part}"
     nexts = [name for name in ran if states.get(name) != "passed"]
-    line += f"; next: {nexts[0]}" if nexts else "; all passed" if ran else ""
-    lines = [line]
+    line += f"; next: {_next(run, nexts)}" if nexts else "; all passed" if ran else ""
+    lines = [line] if ran else []
+    for told, command in _partly_run(folder, run, states)[-1:] if not nexts else []:
+        lines += [*_wrapped(f"  {told}" if ran else f"{run.chapter}: {told}"), f"    {command}"]
     begun = {name: _rest_of_begun(run, name) for name in nexts}
     idle = [name for name in nexts if states[name] == "not started" and not begun[name]]
     if idle:
@@ -33,8 +36,7 @@ def chapter_lines(folder: Path, run: ChapterRun) -> list[str]:
     rest = [name for names in begun.values() for name in names]
     if rest:
         lines += _wrapped(f"  begun, still to write: {', '.join(rest)}")
-    for reason, exercises in _blocked(run).items():
-        lines += _wrapped(f"  blocked {reason}: {', '.join(exercises)}")
+    lines += [part for told in _blocked(run) for part in _wrapped(f"  {told}")]
     return lines + (_wrapped(f"  {problem}") if problem else [])
 
 
@@ -73,14 +75,62 @@ def _exercises(number: int) -> str:
     return "one exercise" if number == 1 else f"{number} exercises"
 
 
-def _blocked(run: ChapterRun) -> dict[str, list[str]]:
-    """The exercises with blocked checks, by what blocks them."""
-    blocked: dict[str, list[str]] = {}
+def _partly_run(folder: Path, run: ChapterRun, states: dict[str, str]) -> list[tuple[str, str]]:
+    """Of exercises that were asked some of their checks, and passed them, and the command for all."""
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    told = []
+    for exercise in [name for name, state in states.items() if state == "not run"]:
+        done = sum(v.check.exercise == exercise and not v.check.assembled for v in run.verdicts)
+        if done:
+            command = f"pytest {folder.as_posix()} -k {exercise}"
+            of = _own(run, exercise)
+            told.append((f"{exercise}: {done} of its {of} checks passed; to run all of them:", command))
+    return told
+
+
+def _own(run: ChapterRun, exercise: str) -> int:
+    """How many checks an exercise has that points depend on."""
+    return sum(check.exercise == exercise and not check.assembled for check in run.checks.values())
+
+
+def _next(run: ChapterRun, open_ones: list[str]) -> str:
+    """The first of the open exercises that waits for nothing else; where all of them wait, what for."""
+    waits = {}
+    for name in open_ones:
+        verdicts = [v for v in run.verdicts if v.check.exercise == name and not v.check.assembled]
+        if not all(verdict.passed or verdict.outcome == "blocked" for verdict in verdicts):
+            return name
+        waits[name] = next((v for v in verdicts if v.waits_for), None)
+    first = next((verdict for verdict in waits.values() if verdict), None)
+    if first is None:
+        return open_ones[0]
+    check = run.checks.get(first.waits_for)
+    what = check.exercise if check else first.waits_for
+    return f"{what}, in {first.place}" if first.place else what
+
+
+def _blocked(run: ChapterRun) -> list[str]:
+    """What blocks exercises, or some checks of an exercise, or checks that carry no points."""
+    exercises: dict[str, list[str]] = {}
+    own: dict[tuple[str, str], int] = {}
+    others = []
     for verdict in run.verdicts:
-        if verdict.outcome == "blocked":
-            exercises = blocked.setdefault(verdict.message, [])
-            exercises += [verdict.check.exercise] * (verdict.check.exercise not in exercises)
-    return blocked
+        if verdict.outcome != "blocked":
+            continue
+        check, reason = verdict.check, waiting_text(verdict)
+        by = run.checks.get(verdict.waits_for)
+        if check.assembled:
+            others.append(f"one check, {check.name} (no points), waits for {reason.removeprefix('by ')}")
+        elif by is not None and by.exercise == check.exercise:
+            own[check.exercise, reason] = own.get((check.exercise, reason), 0) + 1
+        elif check.exercise not in exercises.setdefault(reason, []):
+            exercises[reason].append(check.exercise)
+    told = [f"blocked {reason}: {', '.join(names)}" for reason, names in exercises.items()]
+    for (exercise, reason), waiting in own.items():
+        many = "waits" if waiting == 1 else "wait"
+        what = reason.removeprefix("by ")
+        told.append(f"{exercise}: {waiting} of its {_own(run, exercise)} checks {many} for {what}")
+    return told + others
 
 
 def _wrapped(line: str) -> list[str]:

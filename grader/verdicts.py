@@ -37,6 +37,8 @@ class Verdict:
     difference: Difference | None = None
     wrong_turns: tuple[WrongTurn, ...] = ()
     reply: Reply | None = field(default=None, repr=False)
+    waits_for: str = ""  # of a blocked check: a check that did not pass, or what is not written yet
+    place: str = ""  # that one's file, where it is not the chapter's own
 
     @property
     def passed(self) -> bool:
@@ -48,7 +50,8 @@ def decide(check: Check, reply: Reply, answers: Recorded | Live, seed: int) -> V
     if reply.outcome == "not started":
         unwritten = reply.fault.message.removesuffix(NOT_WRITTEN)
         if unwritten.partition(".")[0] != check.exercise:
-            return Verdict(check, "blocked", f"by {unwritten}, which is not written yet", reply=reply)
+            message = f"by {unwritten}, which is not written yet"
+            return Verdict(check, "blocked", message, reply=reply, waits_for=unwritten.partition(".")[0])
         return Verdict(check, "not started", unwritten, reply=reply)
     if reply.outcome == "forbidden":
         return Verdict(check, "forbidden", f"{reply.use.name}, on line {reply.use.line}", reply=reply)

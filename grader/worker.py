@@ -95,7 +95,10 @@ def warm_up(job: dict) -> None:
     weight = torch.ones(4, 4, requires_grad=True)
     (weight @ weight).softmax(-1).sum().backward()
     for name in job["imports"]:
-        importlib.import_module(name)
+        with contextlib.suppress(
+            ImportError
+        ):  # setuptools puts a distutils of its own among Python's modules
+            importlib.import_module(name)
     sys.modules[PACKAGE] = _package(PACKAGE)
     for chapter, module, source in job["earlier"]:
         load_module(chapter, module, source, f"<{chapter}/{module}.py>")

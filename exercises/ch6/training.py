@@ -98,9 +98,9 @@ def estimate_loss(
 ) -> dict[str, float]:
     """The loss on both parts of the text, each as a mean over random batches, without dropout.
 
-    A single batch is a noisy measure. Average over eval_iters batches, drawn with get_batch first
-    from the training part, then from the validation part. The model is in evaluation mode
-    meanwhile, and afterwards in the mode that it was in before.
+    A single batch is a noisy measure. Average over eval_iters batches of either part, drawn with
+    get_batch: all those of the training part first, then all of the validation part. The model is
+    in evaluation mode meanwhile, and afterwards in the mode that it was in before.
 
     Args:
         model: ids (B, T) -> logits (B, T, V); the batches go to the device of its parameters.

@@ -484,7 +484,7 @@ def grouping_changes_nothing(training, draw):
     groups = training.parameter_groups(model, weight_decay=0.0)
     again = training.parameter_groups(model, weight_decay=0.3)
     return {
-        "groups": [named_groups(groups, model), named_groups(again, model)],
+        "groups": [named_groups(each, model) for each in (groups, again, groups)],
         "numbers": [model.weight, model.bias],
         "gradients": [model.weight.grad, model.bias.grad],
         "trained": [model.weight.requires_grad, model.bias.requires_grad],

@@ -2,9 +2,10 @@
 
 import warnings
 
-from course.check_process import _not_started, _printed
+from course.check_process import _not_started, _printed, _run_checks
 from grader.release import make_stub
 from tests.grader.conftest import toy  # noqa: F401
+from tests.grader.test_summary import MASK, STUB, WRITTEN, waiting
 from tests.grader.test_verdicts import public_run
 from tests.grader.toy import SOLUTION
 
@@ -31,6 +32,16 @@ def test_a_long_line_says_that_it_goes_on():
     with _printed() as printed:
         print("x" * 200)
     assert printed.end() == "\n\nIt printed:\n\n  " + "x" * 77 + "…"
+
+
+def test_what_is_left_to_write_is_shown_before_what_waits_for_it(toy):  # noqa: F811
+    run = waiting(toy, "first")
+    toy.student(STUB.replace(MASK, WRITTEN))
+    told = []
+    wanted = ["causal_mask", "count_up"]
+    _run_checks(run, list(run.checks.values()), wanted, True, lambda **message: told.append(message))
+    [first] = [message["first"] for message in told if "first" in message]
+    assert (first["exercise"], first["outcome"]) == ("count_up", "not started")
 
 
 def test_all_that_remains_of_an_exercise_is_told(toy):  # noqa: F811

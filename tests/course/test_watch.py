@@ -173,12 +173,13 @@ def test_a_chapter_asked_for_is_not_left(watch_chapter):
     watching.until("double_mask: not started.")
     watching.until("ch4: 0 of 100 points.")
     toy_course.solve_block(watching.folder)
-    watching.until("Blocked.")  # by the mask of ch3
+    watching.until("Blocked by causal_mask, which is not written yet, in exercises/ch3/attention.py.")
+    watching.until("Next: write causal_mask; `course watch ch3` checks it.")
     watching.until("ch4: 0 of 100 points.")
     toy_course.solve(watching.folder, "causal_mask")  # a save elsewhere, which ch4 depends on
     said = watching.until("Ctrl-C ends.")
     assert "ch4: 100 of 100 points: The block has passed." in said
-    assert "Next: `course watch` goes on, with ch3 Attention." in said
+    assert "Next: Ctrl-C, then `course watch` for ch3 Attention." in said
     watching.process.send_signal(signal.SIGINT)
     watching.until("Stopped watching.")
 

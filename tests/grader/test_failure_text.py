@@ -103,8 +103,27 @@ def test_it_says_what_is_looked_at_what_was_called_and_what_to_do(check):
         (torch.ones(1, dtype=torch.bfloat16), torch.zeros(1, dtype=torch.bfloat16), ["1.0000"]),
         (torch.ones(3, 3, dtype=torch.complex64), torch.ones(3, 3, dtype=torch.complex64) * 1j, ["1j"]),
         (torch.ones(6, 6, dtype=torch.complex64), torch.ones(6, 6, dtype=torch.complex64) * 1j, ["1j"]),
+        (
+            "ValueError",
+            float("nan"),
+            ["A ValueError was expected:", "expected  a ValueError is raised", "actual    nan is returned"],
+        ),
+        (
+            {"width 7": "ValueError"},
+            {"width 7": "AssertionError: width"},
+            ["A ValueError was expected at ['width 7']:", "actual    an AssertionError is raised: width"],
+        ),
+        (["ValueError"], ["IndexError: "], ["actual    an IndexError is raised\n"]),
+        (["ValueError"], ["no error"], ["expected at [0]:", "actual    nothing is raised"]),
+        ("ValueError", torch.zeros(2), ["actual    a tensor of shape (2,) is returned"]),
+        ("ValueError", "ValueError without 7", ["actual    a ValueError is raised without 7"]),
+        (
+            INF,
+            "OverflowError",
+            ["No exception was expected:", "expected  inf is returned", "an OverflowError is raised"],
+        ),
     ],
-    ids=range(31),
+    ids=range(38),
 )
 def test_each_kind_of_difference_shows_the_part_that_differs(check, expected, seen, words):
     text = wrong(check, expected, seen)
@@ -117,6 +136,15 @@ def test_small_matrices_stand_side_by_side(check):
     text = wrong(check, mask, mask.T)
     assert "        0  -inf  -inf  -inf         0     0*    0*    0*\n" in text
     assert "12 of 16 numbers differ, first at [0, 1]" in text
+
+
+def test_beside_nan_all_else_that_differs_is_marked(check):
+    """0 * inf: NaN below the diagonal, and a wrong -inf on it."""
+    expected = torch.full((3, 3), -INF).triu(1)
+    text = wrong(check, expected, torch.ones(3, 3).triu() * -INF)
+    assert "6 of 9 numbers differ, 3 of them are NaN, first at [0, 0]" in text
+    assert ["0", "0", "-inf", "nan*", "-inf*", "-inf"] in [line.split() for line in text.splitlines()]
+    assert "Next: look for 0/0, 0 * inf, inf - inf, or a softmax" in text
 
 
 def test_larger_matrices_have_a_picture_and_numbers(check):
@@ -230,6 +258,12 @@ def test_a_module_that_cannot_be_imported(check, fault, line, step):
             torch.zeros(2).long(),
             "line of count_up where it becomes int64",
         ),
+        (
+            "attention.f(3)[0]",  # of a tuple that is the first tensor, with its batch
+            torch.zeros(5, 6),
+            torch.zeros(1, 5, 6),
+            "look at what f returns: is it one tensor, or a tuple of several?",
+        ),
         ("attention.Attention(2, 3).size", 1, "1", "look at Attention.size."),
         ("attention.Attention(2, 3).size", torch.zeros(2), torch.zeros(3), "look at Attention.size."),
         (
@@ -242,6 +276,7 @@ def test_a_module_that_cannot_be_imported(check, fault, line, step):
         ("[attention.f(1), attention.g(2)]", [1, 2], (1, 2), "look at what f returns and what g returns."),
         ("draw.normal(3)", [1], {}, "look at Attention, with the lines above."),
         ("attention.count_up(3)", 1, 2, "`course hint Attention` gives a hint."),
+        ("attention.count_up(3)", "ValueError", 2, "raise a ValueError where the docstring of Attention"),
     ],
 )
 def test_the_next_step_comes_from_the_checks_code(toy, returned, expected, seen, step):
@@ -285,7 +320,7 @@ def test_what_a_student_wrote_cannot_steer_the_terminal(check):
     ("outcome", "words"),
     [
         ("timeout", "stopped"),
-        ("forbidden", "the exercise itself"),
+        ("forbidden", "Next: write Attention without it, in the steps of its docstring."),
         ("missing", "course reset Attention"),
         ("not started", "Not started."),
         ("blocked", "Blocked."),

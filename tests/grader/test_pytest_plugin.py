@@ -78,7 +78,7 @@ def test_a_wrong_turn_is_explained(course):
             "the head grows. (unscaled-scores)",
             "Next: mend that, then `pytest toy_exercises/ch3 -k weights_and_context`.",
             "ch3: 30 of 100 points; next: Attention",
-            "  blocked by weights_and_context, which did not pass: Attention",
+            "  Attention: 1 of its 2 checks waits for weights_and_context, which did not pass",
             "*1 failed, 2 passed, 1 blocked*",
         ]
     )
@@ -184,24 +184,31 @@ def test_junit_xml(course):
     assert not list(cases["counts"].iter("failure"))
 
 
-def test_pdb_stops_at_the_students_line_and_not_at_stubs(course, monkeypatch):
+def test_pdb_stops_at_the_students_line_and_nowhere_else(course, monkeypatch):
     stops = []
     monkeypatch.setattr("_pytest.debugging.post_mortem", lambda tb: stops.append(tb), raising=False)
     import pdb
 
     monkeypatch.setattr(pdb.Pdb, "interaction", lambda self, frame, tb: stops.append(tb))
-    course.patched("keys.mT", "no_such_name")
+    for with_ in ("no_such_name", "keys", "self.W_key(keys)"):  # the last two raise deep inside of torch
+        course.patched("keys.mT", with_)
+        course.run("--pdb")
+        [last] = stops
+        if isinstance(last, BaseException):
+            last = last.__traceback__
+        while last.tb_next:
+            last = last.tb_next
+        assert last.tb_frame.f_code.co_name == "forward"
+        assert last.tb_frame.f_code.co_filename.endswith("attention.py")
+        stops.clear()
+    course.patched("return weights @ values, weights", "return (weights,)")  # raises on the check's line
     course.run("--pdb")
-    assert len(stops) == 1
-    last = stops[0]
-    if isinstance(last, BaseException):
-        last = last.__traceback__
-    while last.tb_next:
-        last = last.tb_next
-    assert last.tb_frame.f_code.co_name == "forward"
+    assert stops.pop()
     course.student(make_stub(SOLUTION, "attention.py"))
     course.run("--pdb")
-    assert len(stops) == 1
+    course.patched("dim=-1", "dim=1")  # a wrong value was raised nowhere
+    course.run("--pdb").stdout.fnmatch_lines(["The value at ?'weights'? is not the expected one:"])
+    assert not stops
 
 
 def test_hidden_checks_run_the_reference_on_fresh_inputs(course):

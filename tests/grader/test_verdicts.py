@@ -57,6 +57,28 @@ def test_a_misconception_is_named(toy):
     assert (verdict.difference.kind, verdict.difference.path) == ("value", ("weights",))
 
 
+def test_a_misconception_that_fails_what_passed_before_is_none(toy):
+    """One more yields the same in the second check, but would have failed the first."""
+    file = toy.solutions / "misconceptions.toml"
+    entries = [("one-more", "n + 1", "One more."), ("far-one-more", "n + (n > 2)", "One more far on.")]
+    for name, with_, says in entries:
+        replace = 'exercise = "count_up"\nreplace = "list(range(n))"'
+        text = (
+            f'[[misconception]]\nname = "{name}"\n{replace}\nwith = "list(range({with_}))"\nsays = "{says}"\n'
+        )
+        file.write_text(f"{file.read_text()}\n{text}")
+    source = HEAD
+    for name, needs, n in (("near", "", 2), ("far", ', needs="near"', 5)):
+        source += f'@check("count_up"{needs})\ndef {name}(attention):\n    """X."""\n'
+        source += f"    return attention.count_up({n})\n\n\n"
+    checks = toy.checks(source)
+    write_recording(toy.exercises / RECORDING, record(checks, live(PUBLIC)))
+    toy.patched("list(range(n))", "list(range(n + (n > 3)))")
+    run = public_run(toy, checks)
+    assert outcomes(run) == ["passed", "wrong"]
+    assert [turn.name for turn in run.verdict("far").wrong_turns] == ["far-one-more"]
+
+
 def test_another_wrong_turn_is_not_given_a_name(toy):
     toy.patched("dim=-1", "dim=1")
     assert public_run(toy).verdict("weights_and_context").wrong_turns == ()
