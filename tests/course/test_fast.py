@@ -168,7 +168,7 @@ def test_a_run_stays_fast_or_plain(course, refused, corpus):  # noqa: F811
 
 
 def test_it_says_which_exercises_of_chapter_9_come_first(refused, corpus, tmp_path):  # noqa: F811
-    stubs = tmp_path / "nothing_of_ch9"
+    stubs = tmp_path / "unwritten"
     shutil.copytree(solutions.__path__[0], stubs)
     speed = stubs / "ch9" / "speed.py"
     source = speed.read_text(encoding="utf-8")
@@ -176,9 +176,9 @@ def test_it_says_which_exercises_of_chapter_9_come_first(refused, corpus, tmp_pa
         assert source.count(body) == 1
         source = source.replace(body, "raise NotImplementedError\n        " + body)
     speed.write_text(source, encoding="utf-8")
-    error = refused("train", corpus, "--pieces", "nothing_of_ch9", "--fast")
-    assert "FusedLayerNorm (ch9)." in error and "pytest stubs/ch9 -k FusedLayerNorm" in error
-    error = refused("generate", "ROMEO:", "--pieces", "nothing_of_ch9", "--fast")
+    error = refused("train", corpus, "--pieces", "unwritten", "--fast")
+    assert "FusedLayerNorm (ch9)." in error and "pytest unwritten/ch9 -k FusedLayerNorm" in error
+    error = refused("generate", "ROMEO:", "--pieces", "unwritten", "--fast")
     assert "FusedQKVAttention (ch9), FusedLayerNorm (ch9)" in error
 
 
