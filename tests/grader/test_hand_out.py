@@ -76,8 +76,10 @@ def test_untouched_stubs_are_not_started_without_the_solutions(course, tmp_path)
     assert "No module named 'solutions'" in found.stderr
     result = run_in(tmp_path / "course", "-m", "pytest", "-p", "grader.pytest_plugin", "exercises")
     assert result.returncode == 1, result.stdout + result.stderr
+    first = {chapter: course.chapter(chapter).exercises[0] for chapter in course.chapters}
+    first["ch9"] = "autocast_loss"  # the first that does not wait for another chapter
     for chapter in course.chapters:
-        assert f"{chapter}: 0 of 100 points; next: {course.chapter(chapter).exercises[0]}\n" in result.stdout
+        assert f"{chapter}: 0 of 100 points; next: {first[chapter]}\n" in result.stdout
     last = result.stdout.splitlines()[-1]
     assert "not started" in last and "passed" not in last and "failed" not in last and "error" not in last
 
