@@ -135,8 +135,9 @@ def still_possible(
     """Without those that would have failed one of the checks that this one needs, which passed."""
     for need in map(by_name.get, check.needs):
         if turns:
-            failing = {turn.name for turn, _ in answers.wrong_turns(need)}
-            turns = tuple(turn for turn in turns if turn.name not in failing)
+            if need.accept_function is None:  # one with it may let other observations pass, too
+                failing = {turn.name for turn, _ in answers.wrong_turns(need)}
+                turns = tuple(turn for turn in turns if turn.name not in failing)
             turns = still_possible(turns, need, by_name, answers)
     return turns
 
