@@ -29,6 +29,14 @@ def memory_of(pid: int, proc: int) -> tuple[int, int]:
     return tuple(int(field) * os.sysconf("SC_PAGE_SIZE") for field in fields[:2])
 
 
+def threads_of(pid: int, proc: int) -> int:
+    """How many threads a process has, the first one too; 0 if it has ended."""
+    try:
+        return os.stat(f"{pid}/task", dir_fd=proc).st_nlink - 2
+    except OSError:
+        return 0
+
+
 def kill_descendants(pid: int, proc: int, seconds: float = 5.0) -> bool:
     """Kill all that descends from a process, those that start meanwhile too; whether none is left.
 

@@ -253,8 +253,11 @@ class Submission:
     def _died(self) -> Lost:
         """Why it ended by itself."""
         ending = self._ending() or {}
-        if ending.get("memory"):
-            return Lost("memory", f"it took more than {confine.Limits().memory >> 20:,} MiB of memory")
+        limits = confine.Limits()
+        if ending.get("outgrown") == "memory":
+            return Lost("memory", f"it took more than {limits.memory >> 20:,} MiB of memory")
+        if ending.get("outgrown") == "processes":
+            return Lost("died", f"it had more than {limits.processes} processes and threads")
         status = ending.get("status")
         if type(status) is not int:
             return Lost("died", "its process ended")

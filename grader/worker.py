@@ -148,7 +148,7 @@ def supervise(channel: int, output: int, leash: int, job: dict) -> None:
             os._exit(1)
     os.close(channel)
     os.close(output)
-    outgrown = _watch(child, leash, proc, base, limits.memory)
+    outgrown = _watch(child, leash, proc, base, limits)
     ending = _end(child, proc)
     if scratch is not None:
         with contextlib.suppress(OSError):
@@ -156,19 +156,24 @@ def supervise(channel: int, output: int, leash: int, job: dict) -> None:
     if job["own_user"]:
         confine.sweep(os.geteuid())
     with contextlib.suppress(OSError):  # the judge is gone
-        os.write(leash, json.dumps({"status": ending, "memory": outgrown}).encode())
+        os.write(leash, json.dumps({"status": ending, "outgrown": outgrown}).encode())
 
 
-def _watch(child: int, leash: int, proc: int, base: int, memory: int) -> bool:
-    """Wait until the submission ends or is to be ended; whether it grew beyond its memory."""
+def _watch(child: int, leash: int, proc: int, base: int, limits: confine.Limits) -> str:
+    """Wait until the submission ends or is to be ended; the limit that it grew beyond, or nothing.
+
+    Where the user is shared with others the kernel cannot count a submission's processes; here they are counted.
+    """
     ended = os.pidfd_open(child)
     while True:
         ready, _, _ = select.select([leash, ended], [], [], WATCH_SECONDS)
         if ready:
-            return False
+            return ""
         family = process_tree.descendants(os.getpid(), proc)
-        if sum(max(0, process_tree.memory_of(one, proc)[1] - base) for one in family) > memory:
-            return True
+        if sum(process_tree.threads_of(one, proc) for one in family) > limits.processes:
+            return "processes"
+        if sum(max(0, process_tree.memory_of(one, proc)[1] - base) for one in family) > limits.memory:
+            return "memory"
 
 
 def _end(child: int, proc: int) -> int:

@@ -1,4 +1,4 @@
-"""Starts processes as fast as it can."""
+"""Has forty processes at a time."""
 # stops: processes
 # harmless: no
 # naive: succeeds
@@ -7,6 +7,7 @@ import os
 import time
 
 MOST = 40  # the naive grader's machine is to survive this
+hold, let_go = os.pipe()
 started = 0
 while started < MOST:
     try:
@@ -15,7 +16,10 @@ while started < MOST:
         break
     started += 1
     if pid == 0:
-        time.sleep(0.2)
+        os.close(let_go)
+        os.read(hold, 1)  # until the first process ends, so that all live at once however slow the machine
         os._exit(0)
+time.sleep(0.3)  # where the kernel does not count, somebody has to notice
+os.close(let_go)
 if started == MOST:
     print("SUCCEEDED")
