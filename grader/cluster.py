@@ -147,10 +147,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 def facts(folder: CourseFolder, tier: Tier) -> dict:
     """What a machine is for grading: its tier, and all that must be the same on each."""
-    return {
-        "tier": {"name": tier.name, "says": tier.says, "stops": sorted(tier.stops)},
-        "same": _versions() | _files(folder),
-    }
+    return {"tier": tier.plain(), "same": _versions() | _files(folder)}
 
 
 def _versions() -> dict[str, str]:
@@ -174,16 +171,11 @@ def _files(folder: CourseFolder) -> dict[str, str]:
     return files
 
 
-def tier_of(facts: dict) -> Tier:
-    tier = facts["tier"]
-    return Tier(tier["name"], tier["says"], frozenset(tier["stops"]))
-
-
 def why_no_work(facts: dict | None, own: dict, require_sandbox: bool) -> str:
     """Why a worker gets no work; empty if it is fit. own: the facts of the machine that hands it out."""
     if facts is None:
         return "it was not started with grader worker"
-    tier = tier_of(facts)
+    tier = Tier.of_plain(facts["tier"])
     if "network" not in tier.stops:
         return f"its tier, {tier.name}, leaves the network open"
     if require_sandbox and tier.name != BUBBLEWRAP.name:
@@ -216,5 +208,4 @@ def offers(facts: dict) -> list[str]:
 
 def wanted(own: dict, require_sandbox: bool) -> str:
     """The resource that work asks for."""
-    fit = own | {"tier": {"name": BUBBLEWRAP.name, "says": "", "stops": sorted(BUBBLEWRAP.stops)}}
-    return offers(fit)[1 if require_sandbox else 0]
+    return offers(own | {"tier": BUBBLEWRAP.plain()})[1 if require_sandbox else 0]

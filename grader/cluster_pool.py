@@ -22,7 +22,6 @@ from grader.cluster import (
     facts,
     full_address,
     security,
-    tier_of,
     wanted,
     why_no_work,
 )
@@ -71,7 +70,8 @@ class ClusterPool:
             self.close()
             raise
         # the weakest of the workers'
-        self.tier: Tier = min(map(tier_of, self.fit.values()), key=lambda tier: len(tier.stops))
+        tiers = [Tier.of_plain(told["tier"]) for told in self.fit.values()]
+        self.tier = min(tiers, key=lambda tier: len(tier.stops))
 
     def __enter__(self) -> "ClusterPool":
         return self

@@ -107,6 +107,16 @@ class Course:
     late: LatePolicy
     export: Export = Export()
 
+    @property
+    def modules(self) -> dict[str, str]:
+        """{"ch3": "attention"}"""
+        return {name: one.module for name, one in self.chapters.items()}
+
+    def refuse_unknown(self, chapters: Iterable[str]) -> None:
+        for name in chapters:
+            if name not in self.chapters:
+                raise GraderError(f"course.toml has no chapter {name}; it has {', '.join(self.chapters)}")
+
 
 def find_course_file(start: Path) -> Path | None:
     """The nearest course.toml in a folder or above it."""

@@ -45,6 +45,15 @@ class CourseFolder:
         return Tree.of_package(package)
 
     @property
+    def stubs(self) -> dict[str, str]:
+        """The modules as students got them."""
+        files = {
+            name: self.root / EXERCISES / name / f"{module}.py"
+            for name, module in self.course.modules.items()
+        }
+        return {name: read_source(file) for name, file in files.items() if file.is_file()}
+
+    @property
     def chapters(self) -> list[str]:
         """The chapters of course.toml and of the reference, in order."""
         return sorted({*self.course.chapters, *self.tree.files}, key=lambda chapter: int(chapter[2:]))

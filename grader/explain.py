@@ -15,7 +15,7 @@ from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.feedback import late_words
 from grader.grades import effective_points, total
-from grader.grading import chosen_tier, folder_of, stubs_of
+from grader.grading import chosen_tier, folder_of
 from grader.hashes import chapter_hashes, round_hash, submission_hash
 from grader.intake import Submission
 from grader.page import counted, number, visible
@@ -223,7 +223,7 @@ def _again(
 
     chapter = report["chapter"]
     module = submission.modules[chapter]
-    earlier = {name: one for name, one in submission.modules.items() if int(name[2:]) < int(chapter[2:])}
+    earlier = submission.before(chapter)
     tier = chosen_tier(require_sandbox=False)
     hidden = folder_of(wanted.submissions), wanted.results.resolve()
     torch.set_num_threads(1)  # as in the processes of grader grade
@@ -250,8 +250,9 @@ def _submission(wanted: Wanted, folder: CourseFolder, chapter: str) -> Submissio
     if not wanted.submissions.exists():
         raise GraderError(f"--submissions {wanted.submissions}: there is no such folder or file")
     roster = read_roster(wanted.roster) if wanted.roster else None
-    modules = {name: one.module for name, one in folder.course.chapters.items()}
-    taken = take_in_class(wanted.submissions, modules, stubs_of(folder), system=wanted.system, roster=roster)
+    taken = take_in_class(
+        wanted.submissions, folder.course.modules, folder.stubs, system=wanted.system, roster=roster
+    )
     for one in taken.submissions:
         if one.student == wanted.student and chapter in one.modules:
             return one

@@ -114,9 +114,7 @@ def export(wanted: Wanted, course: Course) -> None:
             if wanted.nbgrader
             else "say what to write: --to FILE"
         )
-    for chapter in wanted.chapters:
-        if chapter not in course.chapters:
-            raise GraderError(f"course.toml has no chapter {chapter}; it has {', '.join(course.chapters)}")
+    course.refuse_unknown(wanted.chapters)
     if wanted.to and wanted.to.exists() and not wanted.overwrite:
         raise GraderError(f"{wanted.to} is there already: name another, or give --overwrite")
     if not wanted.results.is_dir():

@@ -14,13 +14,12 @@ import json
 import sys
 from pathlib import Path
 
-from grader.chapters import read_source
 from grader.course_file import Course
-from grader.course_folder import EXERCISES, CourseFolder
+from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.gradescope_results import results_json
 from grader.hand_in import lateness
-from grader.intake import HandedIn, Submission, take_in_one
+from grader.intake import Submission, take_in_one
 from grader.judge import ChapterJudge
 from grader.sandbox import best_tier
 from grader.whole_file import write_whole
@@ -34,13 +33,7 @@ def run(root: Path) -> int:
     metadata = _metadata(root / "submission_metadata.json")
     people = metadata.get("users") or []
     student = ", ".join(str(person.get("email") or person.get("name")) for person in people) or "the student"
-    stubs = {
-        name: read_source(file)
-        for name, one in folder.course.chapters.items()
-        if (file := folder.root / EXERCISES / name / f"{one.module}.py").is_file()
-    }
-    modules = {name: one.module for name, one in folder.course.chapters.items()}
-    submission = take_in_one(root / "submission", modules, stubs)
+    submission = take_in_one(root / "submission", folder.course.modules, folder.stubs)
     reports = [
         _judged(folder, chapter, settings["master"], student, submission, metadata, root)
         for chapter in settings["chapters"]
@@ -65,10 +58,8 @@ def _judged(
     metadata: dict,
     root: Path,
 ) -> dict:
-    module = folder.course.chapters[chapter].module
-    problem = "; ".join(submission.problems) or f"there is no {module}.py in what was handed in"
-    handed_in = submission.modules.get(chapter) or HandedIn(chapter, "", "", problem=problem)
-    earlier = {name: one for name, one in submission.modules.items() if int(name[2:]) < int(chapter[2:])}
+    handed_in = submission.handed_in(chapter, folder.course.chapters[chapter].module)
+    earlier = submission.before(chapter)
     hidden = (root / "source", root / "submission", root / "results")
     judge = ChapterJudge(folder, chapter, master, best_tier(), hidden)
     try:

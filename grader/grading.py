@@ -15,13 +15,12 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from grader.chapters import read_source
 from grader.class_intake import UNMATCHED, take_in_class
 from grader.class_page import class_page
 from grader.cluster import Tls
 from grader.cluster_pool import ClusterPool
 from grader.course_file import Course
-from grader.course_folder import EXERCISES, CourseFolder
+from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.feedback import feedback_page
 from grader.grades import effective_points, total
@@ -34,6 +33,7 @@ from grader.pseudonyms import pseudonym
 from grader.results import QUESTIONS, Results
 from grader.roster import Roster, read_roster
 from grader.sandbox import Tier, best_tier
+from grader.task import make_task
 from grader.whole_file import write_whole
 
 EVERY_SECONDS = 10.0  # a line of progress where there is no terminal
@@ -85,10 +85,8 @@ def _grade(
     console.print(f"{tier.name}: {tier.says}")
     if tier.why_not_better:
         console.print(f"  {tier.why_not_better}")
-    modules = {name: one.module for name, one in course.chapters.items()}
-    taken = take_in_class(
-        settings.submissions, modules, stubs_of(folder), system=settings.system, roster=roster
-    )
+    modules = course.modules
+    taken = take_in_class(settings.submissions, modules, folder.stubs, system=settings.system, roster=roster)
     submissions = taken.submissions
     if not submissions:
         raise GraderError(
@@ -180,26 +178,22 @@ class Grading:
     def _chapter(
         self, chapter: str, submissions: list[Submission], pool: Pool | ClusterPool, shown: "_Shown"
     ) -> None:
-        handed_in = {
-            one.student: one.modules.get(chapter) or self._missing(one, chapter) for one in submissions
-        }
-        modules = {one.student: one.modules for one in submissions}
+        module_name = self.course.chapters[chapter].module
+        handed_in = {one.student: one.handed_in(chapter, module_name) for one in submissions}
         works = {one.student: one for one in submissions}
+        hidden = (folder_of(self.settings.submissions), self.settings.to.resolve())
         hashes = chapter_hashes(self.folder, chapter, self.master)
         tasks = {}
         for student, module in handed_in.items():
-            earlier = {
-                name: one for name, one in modules[student].items() if int(name[2:]) < int(chapter[2:])
-            }
+            earlier = works[student].before(chapter)
             own = hashes | {"submission": submission_hash(module, earlier)}
             if not self.settings.force and self.results.is_current(student, chapter, own):
                 self.kept += 1
                 self._write(self.results.report(student, chapter), works[student])
                 shown.step()
             else:
-                plain = {name: dataclasses.asdict(one) for name, one in earlier.items()}
-                more = {"handed_in": dataclasses.asdict(module), "earlier": plain, "hashes": own}
-                tasks[student] = self._task(chapter, student=student, **more)
+                round_ = (self.folder, chapter, self.master, self.tier, hidden)
+                tasks[student] = make_task(*round_, student, module, earlier, hashes=own)
         for student, result in pool.run(tasks):
             if isinstance(result, Exception):
                 report = self._fault_report(student, chapter, handed_in[student], result)
@@ -228,22 +222,6 @@ class Grading:
     def _logged(self, student: str) -> str:
         """What the log calls a student."""
         return pseudonym(student, round_hash(self.master)) if self.settings.pseudonyms else student
-
-    def _task(self, chapter: str, **more) -> bytes:
-        task = {
-            "course": str(self.folder.root),
-            "chapter": chapter,
-            "master": self.master,
-            "tier": {"name": self.tier.name, "says": self.tier.says, "stops": sorted(self.tier.stops)},
-            "hidden": [str(folder_of(self.settings.submissions)), str(self.settings.to.resolve())],
-        }
-        return json.dumps(task | more).encode()
-
-    def _missing(self, submission: Submission, chapter: str) -> HandedIn:
-        """In the place of a chapter that was not handed in."""
-        module = self.course.chapters[chapter].module
-        problem = "; ".join(submission.problems) or f"there is no {module}.py in what was handed in"
-        return HandedIn(chapter, "", "", problem=problem)
 
     def _fault_report(self, student: str, chapter: str, module: HandedIn, error: Exception) -> dict:
         """A report where no judge could make one."""
@@ -362,15 +340,6 @@ class _Shown:
             print(f"{self.done} of {self.total} graded", file=sys.stderr)
 
 
-def stubs_of(folder: CourseFolder) -> dict[str, str]:
-    """The modules as students got them."""
-    files = {
-        name: folder.root / EXERCISES / name / f"{one.module}.py"
-        for name, one in folder.course.chapters.items()
-    }
-    return {name: read_source(file) for name, file in files.items() if file.is_file()}
-
-
 def folder_of(submissions: Path) -> Path:
     """What a worker must not see: the folder, or the one that a download lies in if it is somebody's own."""
     path = submissions.resolve()
@@ -383,7 +352,5 @@ def cores() -> int:
 
 
 def _chapters(course: Course, wanted: tuple[str, ...]) -> list[str]:
-    for name in wanted:
-        if name not in course.chapters:
-            raise GraderError(f"course.toml has no chapter {name}; it has {', '.join(course.chapters)}")
+    course.refuse_unknown(wanted)
     return [name for name in course.chapters if not wanted or name in wanted]

@@ -86,6 +86,15 @@ class Submission:
     times: dict[str, datetime.datetime] = field(default_factory=dict)
     marked: bool | None = None
 
+    def handed_in(self, chapter: str, module: str) -> HandedIn:
+        """What there is of a chapter; of one that was not handed in, why. module: its file without .py."""
+        problem = "; ".join(self.problems) or f"there is no {module}.py in what was handed in"
+        return self.modules.get(chapter) or HandedIn(chapter, "", "", problem=problem)
+
+    def before(self, chapter: str) -> dict[str, HandedIn]:
+        """What there is of earlier chapters."""
+        return {name: one for name, one in self.modules.items() if int(name[2:]) < int(chapter[2:])}
+
 
 def take_in(
     folder: Path, modules: Mapping[str, str], stubs: Mapping[str, str] | None = None

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,15 +14,16 @@ from grader.course_file import Course
 from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.feedback import STATES, chapter_view
-from grader.grading import chosen_tier, stubs_of
+from grader.grading import chosen_tier
 from grader.hashes import chapter_hashes
-from grader.intake import HandedIn, Intake, Submission
+from grader.intake import Intake, Submission
 from grader.layouts import Piece, Work
 from grader.page import render
 from grader.places import Places
 from grader.pool import Pool
 from grader.results import Results
 from grader.submission_folder import FOLDER, Folder
+from grader.task import make_task
 
 # A judge with its worker for all students of a run; formgrader's server keeps it between runs.
 _pool: Pool | None = None
@@ -41,21 +41,12 @@ def judged(
     kept = Results(results)
     master = kept.round()
     submission = _taken_in(folder, submitted)
-    handed_in = submission.modules.get(chapter) or _missing(folder, submission, chapter)
+    handed_in = submission.handed_in(chapter, folder.course.chapters[chapter].module)
     pool = _pool_for((chapter_hashes(folder, chapter, master), require_sandbox))
-    tier = pool.tier
-    task = {
-        "course": str(folder.root),
-        "chapter": chapter,
-        "master": master,
-        "tier": {"name": tier.name, "says": tier.says, "stops": sorted(tier.stops)},
-        "hidden": [str(submitted.parent.parent.parent.resolve()), str(results.resolve())],
-        "student": submission.student,
-        "handed_in": dataclasses.asdict(handed_in),
-        "earlier": {},
-    }
+    hidden = (submitted.parent.parent.parent.resolve(), results.resolve())
+    task = make_task(folder, chapter, master, pool.tier, hidden, submission.student, handed_in)
     with _nothing_to_import():
-        [(_, result)] = pool.run({submission.student: json.dumps(task).encode()})
+        [(_, result)] = pool.run({submission.student: task})
     if isinstance(result, Exception):
         close()  # a pool whose judge was lost for good takes no more work
         raise GraderError(f"the judge was lost: {type(result).__name__}: {result}")
@@ -66,17 +57,10 @@ def judged(
 
 def _taken_in(folder: CourseFolder, submitted: Path) -> Submission:
     """As grading a whole nbgrader folder does. submitted: submitted/jane/ch3."""
-    modules = {name: one.module for name, one in folder.course.chapters.items()}
     student, assignment = submitted.parent.name, submitted.name
     work = Work(student, (Piece(assignment, FOLDER, assignment),), (student,))
     with Folder.at(submitted.parent.parent) as around:
-        return Intake(Places(modules), stubs_of(folder)).take_work(around, work)
-
-
-def _missing(folder: CourseFolder, submission: Submission, chapter: str) -> HandedIn:
-    module = folder.course.chapters[chapter].module
-    problem = "; ".join(submission.problems) or f"there is no {module}.py in what was handed in"
-    return HandedIn(chapter, "", "", problem=problem)
+        return Intake(Places(folder.course.modules), folder.stubs).take_work(around, work)
 
 
 def _pool_for(of: tuple) -> Pool:

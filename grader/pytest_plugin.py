@@ -296,7 +296,7 @@ class Runs:
             live,
             master=self.seed,
             tree=tree,
-            earlier={name: one for name, one in taken.modules.items() if int(name[2:]) < int(chapter[2:])},
+            earlier=taken.before(chapter),
         )
 
     def close(self) -> None:

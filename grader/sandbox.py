@@ -60,6 +60,14 @@ class Tier:
     stops: frozenset[str]
     why_not_better: str = ""
 
+    def plain(self) -> dict:
+        """As it goes to another process or machine; `of_plain` takes it there."""
+        return {"name": self.name, "says": self.says, "stops": sorted(self.stops)}
+
+    @classmethod
+    def of_plain(cls, plain: dict) -> "Tier":
+        return cls(plain["name"], plain["says"], frozenset(plain["stops"]))
+
 
 BUBBLEWRAP = Tier(
     "bubblewrap",

@@ -10,7 +10,6 @@ from grader.class_intake import take_in_class
 from grader.code_tokens import LARGEST, tokens_of
 from grader.course_folder import CourseFolder
 from grader.errors import GraderError
-from grader.grading import stubs_of
 from grader.intake import Submission
 from grader.known_answers import Answer, known_answers, own_answers
 from grader.page import counted
@@ -39,18 +38,15 @@ def similarity(wanted: Wanted) -> None:
     start = time.monotonic()
     folder = CourseFolder.around(Path.cwd())
     course = folder.course
-    for name in wanted.chapters:
-        if name not in course.chapters:
-            raise GraderError(f"course.toml has no chapter {name}; it has {', '.join(course.chapters)}")
+    course.refuse_unknown(wanted.chapters)
     if not wanted.submissions.exists():
         raise GraderError(f"{wanted.submissions} is no folder and no zip: name what holds the submissions")
     if wanted.to.suffix.lower() not in (".html", ".htm"):
         raise GraderError(f"--to {wanted.to}: the page's name must end in .html")
     known, odd = known_answers(wanted.known)
-    stubs = stubs_of(folder)
+    stubs = folder.stubs
     roster = read_roster(wanted.roster) if wanted.roster else None
-    modules = {name: one.module for name, one in course.chapters.items()}
-    taken = take_in_class(wanted.submissions, modules, stubs, system=wanted.system, roster=roster)
+    taken = take_in_class(wanted.submissions, course.modules, stubs, system=wanted.system, roster=roster)
     if not taken.submissions:
         raise GraderError(
             f"{wanted.submissions} is empty: it should hold one folder, archive or file a student"

@@ -20,7 +20,7 @@ _judge_of: tuple | None = None
 
 
 def grade(task: bytes) -> bytes:
-    """Grade one submission's chapter. The task is grading.py's, the result a report as JSON."""
+    """Grade one submission's chapter. The task is task.py's, the result a report as JSON."""
     task = json.loads(task)
     judge = _judge_for(task)
     earlier = {chapter: _handed_in(one) for chapter, one in task["earlier"].items()}
@@ -51,7 +51,7 @@ def _handed_in(fields: dict) -> HandedIn:
 
 def _judge_for(task: dict) -> ChapterJudge:
     global _judge, _judge_of
-    tier = Tier(task["tier"]["name"], task["tier"]["says"], frozenset(task["tier"]["stops"]))
+    tier = Tier.of_plain(task["tier"])
     of = (task["course"], task["chapter"], task["master"], tier)
     if _judge_of != of:
         _close()
