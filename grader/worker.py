@@ -162,7 +162,7 @@ def supervise(channel: int, output: int, leash: int, job: dict) -> None:
 def _watch(child: int, leash: int, proc: int, base: int, limits: confine.Limits) -> str:
     """Wait until the submission ends or is to be ended; the limit that it grew beyond, or nothing.
 
-    Where the user is shared with others the kernel cannot count a submission's processes; here they are counted.
+    Where the user is shared with others the kernel cannot count a submission's processes; so count them here.
     """
     ended = os.pidfd_open(child)
     while True:
