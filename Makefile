@@ -8,7 +8,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/course train shakespeare --size char-small --steps 500 --eval-every 100 --to runs/demo --overwrite
 	$(BIN)/course generate "ROMEO:" --run runs/demo --seed 1
-	$(BIN)/python -m grader.demo_class runs/class
+	$(BIN)/python -m grader.demo_class runs/class --overwrite
 	$(BIN)/grader grade runs/class --to runs/grades --chapter ch3
 
 test: .venv/installed

@@ -5,7 +5,7 @@ checks run the reference, with this round's inputs.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -142,10 +142,11 @@ def still_possible(
     return turns
 
 
-def record(checks: list[Check], live: Live) -> bytes:
-    """A recording of what the public checks of a chapter yield, as the bytes of its file."""
+def record(checks: list[Check], live: Live, tell: Callable[[str], None] = lambda _: None) -> bytes:
+    """A recording of what the public checks of a chapter yield, as its file's bytes. tell: how far it is."""
     recorded = {}
-    for check in checks:
+    for number, check in enumerate(checks, 1):
+        tell(f"{live.chapter}: recording check {number} of {len(checks)}, {check.name}")
         expected = live.expected(check)
         if foreign_in(expected) or compare(expected, expected) is not None:
             raise GraderError(

@@ -20,6 +20,7 @@ from grader.zip_folder import opened
 
 UNMATCHED = " (unmatched)"
 QUESTIONS = 200
+ZIPS = 20  # of a folder that are looked into for a download
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ def take_in_class(
         there = {submission.student for submission in taken}
         absent = [p.student for p in roster.people if printable(p.student) not in there]
     return Class(found, one_each(taken), list(some(questions, QUESTIONS, "questions")), absent)
+
+
+def downloads_in(folder: Path) -> list[tuple[Path, str]]:
+    """Zips in a folder that are a system's download of a whole class, and the system."""
+    found = []
+    for path in sorted(folder.glob("*.zip"))[:ZIPS] if folder.is_dir() else []:
+        try:
+            with opened(path) as (inside, _), ExitStack() as inner:
+                _, system = unwrapped(inside, inner)
+        except (OSError, Refused, GraderError):
+            continue
+        if system != "folder":
+            found.append((path, system))
+    return found
 
 
 def _known(submission: Submission, roster: Roster, questions: list[str]) -> Submission:

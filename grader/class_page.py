@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from grader.course_file import Course
+from grader.feedback import NOT_IMPORTED
 from grader.grades import Overrides, effective_points, total
 from grader.page import counted, cut, number, render
 from grader.pseudonyms import pseudonym
@@ -22,6 +23,10 @@ TOP = 10  # rows of a table of the commonest
 SLOWEST = 5
 ODD = 40  # rows of what went wrong
 FORBIDDEN_NAME = re.compile(r"[\w.']+( [\w.']+)?(?=, on line |$)")
+
+# how a submission's process was lost, in the grader's own words; whatever else it was is not repeated here
+ENDED = re.compile(r"its process (ended( with exit code \d{1,3})?|was ended by SIG\w{1,12})")
+NO_REPLY = "no reply"  # as in grader/observe.py, which takes torch to import
 
 # one chapter's picture: a drawing of 400 x 190, the bars on a floor at 150
 WIDTH, FLOOR, HIGH = 400, 150, 120
@@ -36,6 +41,7 @@ class Count:
     undecided: int = 0
     refused: int = 0
     late: int = 0
+    by_hand: int = 0  # students with points that were set by hand
     passed: Counter = field(default_factory=Counter)
     begun: Counter = field(default_factory=Counter)
     decided: Counter = field(default_factory=Counter)
@@ -89,10 +95,13 @@ def add(count: Count, report: dict, name: str, course: Course, overrides: Overri
     refused = bool((report.get("submission") or {}).get("problem"))
     count.refused += refused
     count.late += any(exercise.factor < 1 for exercise in exercises)
+    count.by_hand += any(exercise.override for exercise in exercises)
     for exercise in exercises:
-        count.decided[exercise.name] += exercise.state != "grader fault"
-        count.passed[exercise.name] += exercise.state == "passed"
-        count.begun[exercise.name] += exercise.state not in ("not started", "missing", "grader fault")
+        passed = exercise.passed_as_it_counts
+        begun = exercise.state not in ("not started", "missing", "grader fault")
+        count.decided[exercise.name] += passed is not None
+        count.passed[exercise.name] += passed is True
+        count.begun[exercise.name] += begun or passed is True
     hidden = [check for check in report["checks"] if check["hidden"]]
     for check in hidden:
         if check["outcome"] not in ("passed", "blocked", "not started", "missing", "grader fault"):
@@ -111,7 +120,7 @@ def add(count: Count, report: dict, name: str, course: Course, overrides: Overri
 
 
 def _odd(report: dict, hidden: list[dict]) -> list[str]:
-    """Grader faults, timeouts, memory and forbidden uses; no text of the student's but a forbidden name."""
+    """Faults, limits, forbidden uses, a process that ended; no text of the student's but a forbidden name."""
     outcomes = Counter(check["outcome"] for check in hidden)
     odd = []
     if outcomes["grader fault"] or report.get("faults"):
@@ -120,10 +129,22 @@ def _odd(report: dict, hidden: list[dict]) -> list[str]:
     for outcome, words in (("timeout", "ran too long"), ("memory", "took too much memory")):
         if outcomes[outcome]:
             odd.append(f"{counted(outcomes[outcome], 'check')} {words}")
+    ends = Counter(filter(None, (_end(check.get("fault") or {}) for check in hidden)))
+    importing = any(NOT_IMPORTED.fullmatch(check.get("message") or "") for check in hidden)
+    for words, times in ends.most_common():
+        odd.append(f"{words}, {'when it was imported' if importing else 'in ' + counted(times, 'check')}")
     uses = Counter(_forbidden_name(check) for check in hidden if check["outcome"] == "forbidden")
     if uses:
         odd.append(f"forbidden: {', '.join(name for name, _ in uses.most_common(5))}")
     return odd
+
+
+def _end(fault: dict) -> str:
+    """How a submission was lost, or was refused something; empty for all that it may have raised itself."""
+    if fault.get("type") == NO_REPLY:
+        found = ENDED.fullmatch(fault.get("message") or "")
+        return found[0] if found else "it gave no proper reply"
+    return "it tried what the sandbox refuses" if fault.get("type") == "PermissionError" else ""
 
 
 def _forbidden_name(check: dict) -> str:
@@ -144,6 +165,7 @@ def _view(name: str, count: Count, course: Course) -> dict:
         "handed_in": handed_in,
         "refused": count.refused,
         "late": count.late,
+        "by_hand": count.by_hand,
         "undecided": count.undecided,
         "median": number(statistics.median(count.points)) if count.points else "–",
         "mean": f"{statistics.fmean(count.points):.1f}" if count.points else "–",

@@ -84,6 +84,13 @@ def grade(
     ],
     to: Annotated[Path, typer.Option(metavar="RESULTS", help="Where grades, reports and feedback go.")],
     chapter: Chapters = None,
+    student: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this one, as in grades.csv; all others stay as they are. Can be given again.",
+        ),
+    ] = None,
     system: System = None,
     roster: RosterFile = None,
     workers: Annotated[
@@ -120,6 +127,7 @@ def grade(
         roster,
         dask,
         tls,
+        tuple(student or ()),
     )
     raise typer.Exit(grade(settings))
 
@@ -291,8 +299,12 @@ def explain(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `grader grade` wrote.")],
     student: Annotated[str, typer.Argument(help="As named in grades.csv.")],
     what: Annotated[
-        str, typer.Argument(metavar="CHECK|EXERCISE", help="The name of a check or an exercise.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="CHECK|EXERCISE",
+            help="The name of a check or an exercise; without it, what did not pass is listed.",
+        ),
+    ] = None,
     chapter: Annotated[
         str | None, typer.Option(metavar="chN", help="If several chapters have one of that name.")
     ] = None,
@@ -332,20 +344,50 @@ def class_over_weeks(
 
 @app.command()
 def forget(
-    student: Annotated[str, typer.Argument(help="As named in grades.csv.")],
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `grader grade` wrote.")],
+    student: Annotated[
+        str, typer.Argument(help="As named in grades.csv. Left out with --chapter: the whole class.")
+    ],
+    results: Annotated[
+        Path | None, typer.Argument(metavar="RESULTS", help="The folder that `grader grade` wrote.")
+    ] = None,
+    chapter: Annotated[
+        str | None, typer.Option(metavar="chN", help="Only this one, graded by mistake.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a chapter is deleted.")] = False,
 ) -> None:
-    """Delete all of a student from RESULTS; say what that cannot reach."""
+    """Delete all of a student from RESULTS, or a chapter; say what that cannot reach."""
     from grader.course_folder import CourseFolder
-    from grader.forget import forget
+    from grader.forget import forget, forget_chapter
     from grader.grading import only_one
     from grader.results import Results
 
     course = CourseFolder.around(Path.cwd()).course
+    who: str | None = student
+    if results is None and chapter is not None:
+        who, results = None, Path(student)
+    if results is None:
+        raise GraderError(
+            "say whose, and then where: grader forget STUDENT RESULTS; to take back a chapter of all:"
+            " grader forget RESULTS --chapter chN"
+        )
     if not results.is_dir():
-        raise GraderError(f"there is no {results}: name the folder that grader grade wrote")
+        turned = f"the student comes first: grader forget {results} {who}"
+        known = who is not None and Path(who).is_dir()
+        raise GraderError(
+            f"there is no folder {results}: {turned if known else 'name the one that grader grade wrote'}"
+        )
     with only_one(results):
-        forget(student, Results(results), course)
+        if chapter is None:
+            forget(who, Results(results), course)
+        else:
+            forget_chapter(chapter, Results(results), course, who, lambda what: yes or confirmed(what))
+
+
+def confirmed(what: str) -> bool:
+    """Whether the user says yes; where nobody can be asked, --yes must."""
+    if not sys.stdin.isatty():
+        raise GraderError(f"this would {what}: add --yes")
+    return typer.confirm(what[0].upper() + what[1:] + "?")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
     python -m grader.demo_class FOLDER
     python -m grader.demo_class FOLDER --canvas    # as Canvas has it: submissions.zip and gradebook.csv
+    python -m grader.demo_class FOLDER --overwrite # also into a folder with something in it
 
 One who is done, one who is half done, three with a misconception each, and one who attacks the grader.
 """
@@ -85,10 +86,18 @@ def half_done(chapter: ChapterFolders) -> str:
     return make_stub(kept, chapter.relative(chapter.module_file))
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="A small class that hands in chapter 3.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--canvas", action="store_true", help="as Canvas has it")
-    args = parser.parse_args()
+    parser.add_argument("--overwrite", action="store_true", help="also into a folder with something in it")
+    args = parser.parse_args(arguments)
+    there = args.folder.exists() and (not args.folder.is_dir() or any(args.folder.iterdir()))
+    if there and not args.overwrite:
+        parser.error(f"{args.folder} is there already: name a new folder, or give --overwrite")
     write = write_canvas if args.canvas else write_class
     print(f"{args.folder}: {', '.join(write(args.folder))} have handed in chapter 3")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from grader.course_file import find_course_file, load_course
 from grader.errors import GraderError
 from grader.grading import cores
 from grader.sandbox import best_tier
+from grader.wrapping import fold
 
 DISK = 1 << 30
 MEMORY_A_JUDGE = 1 << 30  # a judge and its worker, each with torch
@@ -26,9 +27,10 @@ def doctor() -> int:
     bad = 0
     for name, says, advice in (*_versions(), *_sandbox(), _cores(), *_disks(), _course()):
         bad += advice.startswith("!")
-        print(f"{name + ':':<12} {says}")
+        lines = fold(f"{name + ':':<12} {says}", later=" " * 13)
         if advice:
-            print(f"{'':<12} {advice.lstrip('!')}")
+            lines += fold(" " * 13 + advice.lstrip("!"), later=" " * 13)
+        print("\n".join(lines))
     return 1 if bad else 0
 
 

@@ -1,11 +1,14 @@
 """`grader explain`: the full record of a check or an exercise, for a request to regrade; and a second run.
 
+Without either it lists what did not pass, with the command for each.
+
 It reads what `grader grade` wrote and changes nothing. What it prints is for instructors alone: hidden
 checks' inputs can be made from their seeds.
 """
 
 import difflib
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from grader.class_intake import take_in_class
 from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.feedback import late_words
-from grader.grades import effective_points, total
+from grader.grades import ExercisePoints, effective_points, total
 from grader.grading import chosen_tier, folder_of
 from grader.hashes import chapter_hashes, round_hash, submission_hash
 from grader.intake import Submission
@@ -24,17 +27,19 @@ from grader.pseudonyms import pseudonym
 from grader.results import LOG, ROUND, Results
 from grader.roster import read_roster
 from grader.seeds import PUBLIC, seed_for
+from grader.wrapping import fold
 
 CHANGED_EXIT = 1
+WIDTH = 80
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `grader explain` was asked for. what: a check or an exercise. submissions: to run it again."""
+    """What `grader explain` was asked for. what: a check or an exercise. submissions: to run again."""
 
     results: Path
     student: str
-    what: str
+    what: str | None
     chapter: str | None = None
     rerun: bool = False
     submissions: Path | None = None
@@ -53,7 +58,13 @@ def explain(wanted: Wanted, folder: CourseFolder) -> int:
         )
     if wanted.submissions is not None and not wanted.rerun:
         raise GraderError("--submissions is for --rerun: give both")
-    report, checks = _find(wanted, results)
+    if wanted.what is None and wanted.rerun:
+        raise GraderError("--rerun is about a check or an exercise: name one")
+    reports = _reports(wanted, results)
+    if wanted.what is None:
+        _print(line for one in reports for line in _not_passed(wanted, one, reports, results, folder))
+        return 0
+    report, checks = _find(wanted, reports)
     submission = _submission(wanted, folder, report["chapter"]) if wanted.rerun else None
     master = results.round()
     _print(_about(report, {wanted.what, *(one["exercise"] for one in checks)}, results, folder, master))
@@ -75,8 +86,8 @@ def _print(lines: Iterable[str]) -> None:
 # ---- what is asked for ----
 
 
-def _find(wanted: Wanted, results: Results) -> tuple[dict, list[dict]]:
-    """The report, and of its checks the ones that are meant."""
+def _reports(wanted: Wanted, results: Results) -> list[dict]:
+    """The student's, of the chapter that is meant or of all."""
     reports = [one for one in results.reports() if one["student"] == wanted.student]
     if not reports:
         known = difflib.get_close_matches(wanted.student, results.students(), 5, 0.4)
@@ -86,6 +97,11 @@ def _find(wanted: Wanted, results: Results) -> tuple[dict, list[dict]]:
         reports = [one for one in reports if one["chapter"] == wanted.chapter]
         if not reports:
             raise GraderError(f"{results.path} has no {wanted.chapter} of {wanted.student}")
+    return reports
+
+
+def _find(wanted: Wanted, reports: list[dict]) -> tuple[dict, list[dict]]:
+    """The report, and of its checks the ones that are meant."""
     found = [(one, _checks(one, wanted.what)) for one in reports]
     exercises = [exercise["name"] for one in reports for exercise in one["exercises"]]
     meant = [(one, checks) for one, checks in found if checks or wanted.what in _exercises(one)]
@@ -110,7 +126,54 @@ def _checks(report: dict, what: str) -> list[dict]:
     return [check for check in report["checks"] if what in (check["name"], check["exercise"])]
 
 
+# ---- what did not pass ----
+
+
+def _not_passed(
+    wanted: Wanted, report: dict, reports: list[dict], results: Results, folder: CourseFolder
+) -> Iterator[str]:
+    """A chapter's exercises that did not pass, and the command for each check that failed."""
+    chapter = report["chapter"]
+    overrides = results.overrides(folder.course)
+    exercises = effective_points(wanted.student, chapter, report, folder.course, overrides)
+    yield f"{wanted.student}, {chapter}, {_points(exercises)}"
+    if problem := (report.get("submission") or {}).get("problem"):
+        yield from _said("problem", problem)
+    for exercise in exercises:
+        if exercise.state == "passed":
+            continue
+        by_hand = "" if exercise.override is None else "; set by hand"
+        yield from _said("", _of_exercise(exercise) + by_hand, later="    ")
+        failed: dict[str, str] = {}  # by name; where a hidden and a public check share one, the hidden one's
+        for check in _checks(report, exercise.name):
+            if check["outcome"] not in ("passed", "blocked", "not started", "missing"):
+                failed.setdefault(check["name"], check["outcome"] + ("" if check["hidden"] else ", public"))
+        for name, outcome in failed.items():
+            command = ["grader", "explain", str(wanted.results), wanted.student, name]
+            if sum(bool(_checks(one, name)) for one in reports) > 1 or wanted.chapter:
+                command += ["--chapter", chapter]
+            yield f"    {shlex.join(command)}  # {outcome}"
+    if all(exercise.state == "passed" for exercise in exercises):
+        yield "  all passed"
+
+
 # ---- the record ----
+
+
+def _said(label: str, text: str, later: str = " " * 14) -> list[str]:
+    """A line of the record, folded."""
+    return fold(f"  {label:<12}{text}" if label else f"  {text}", later=later)
+
+
+def _points(exercises: list[ExercisePoints]) -> str:
+    points, most = total(exercises), sum(exercise.max for exercise in exercises)
+    return f"{'no grade' if points is None else number(points)} of {number(most)} points"
+
+
+def _of_exercise(exercise: ExercisePoints) -> str:
+    own = "no grade" if exercise.points is None else number(exercise.points)
+    counts = f"{exercise.passed} of {counted(exercise.checks, 'hidden check')} passed"
+    return f"{exercise.name}: {own} of {number(exercise.max)} points; {exercise.state}, {counts}"
 
 
 def _about(
@@ -122,35 +185,31 @@ def _about(
     submission, times, tier = (report.get(key) or {} for key in ("submission", "times", "tier"))
     yield f"{student}, {chapter}, {report.get('title') or ''}"
     handed_in = submission.get("name") or "nothing was handed in"
-    yield f"  handed in   {handed_in}, sha256 {submission.get('sha256') or 'unknown'}"
+    yield from _said("handed in", f"{handed_in}, sha256 {submission.get('sha256') or 'unknown'}")
     for note in submission.get("notes") or []:
-        yield f"              {note}"
+        yield from _said(" ", note)
     if submission.get("problem"):
-        yield f"  problem     {submission['problem']}"
+        yield from _said("problem", submission["problem"])
     if report.get("late") and (words := late_words(report["late"])):
-        yield f"  late        {words}"
+        yield from _said("late", words)
     exercises = effective_points(student, chapter, report, folder.course, overrides)
-    points, most = total(exercises), sum(exercise.max for exercise in exercises)
-    yield f"  chapter     {'no grade' if points is None else number(points)} of {number(most)} points"
+    yield from _said("chapter", _points(exercises))
     for exercise in exercises:
         if exercise.name not in meant:
             continue
-        own = "no grade" if exercise.points is None else number(exercise.points)
-        of = f"{own} of {number(exercise.max)} points"
-        counts = f"{exercise.passed} of {counted(exercise.checks, 'hidden check')} passed"
-        yield f"  exercise    {exercise.name}: {of}; {exercise.state}, {counts}"
+        yield from _said("exercise", _of_exercise(exercise))
         if exercise.override is not None:
             reason = f", because {exercise.override.reason}" if exercise.override.reason else ""
-            yield f"              set by hand in overrides.csv{reason}"
+            yield from _said(" ", f"set by hand in overrides.csv{reason}")
     graded = (times.get("graded") or "at an unknown time").replace("T", " ")
-    yield f"  graded      {graded}, in {times.get('seconds') or 0:g} s"
-    yield f"  tier        {tier.get('name') or 'unnamed'}: {tier.get('says') or ''}"
+    yield from _said("graded", f"{graded}, in {times.get('seconds') or 0:g} s")
+    yield from _said("tier", f"{tier.get('name') or 'unnamed'}: {tier.get('says') or ''}")
     now = chapter_hashes(folder, chapter, master)
     for name, found in report["hashes"].items():
         since = ", and is another one by now" if name in now and now[name] != found else ""
-        yield f"  hash        of the {name}: {found or 'none'}{since}"
+        yield from _said("hash", f"of the {name}: {found or 'none'}{since}")
     for fault in report.get("faults") or []:
-        yield f"  fault       of the grader: {fault}"
+        yield from _said("fault", f"of the grader: {fault}")
     yield from _history(student, chapter, results, master)
 
 
@@ -174,9 +233,10 @@ def _history(student: str, chapter: str, results: Results, master: str) -> Itera
             continue
         time = str(entry.get("time", ""))[:19].replace("T", " ")
         if entry.get("event") == "graded":
-            yield f"  log         {time} graded, {entry.get('points')} points before late days and overrides"
+            points = f"{entry.get('points')} points before late days and overrides"
+            yield from _said("log", f"{time} graded, {points}")
         else:
-            yield f"  log         {time} {entry.get('event')} {entry.get('fault', '')}".rstrip()
+            yield from _said("log", f"{time} {entry.get('event')} {entry.get('fault', '')}".rstrip())
 
 
 def _about_check(check: dict, chapter: str, master: str) -> Iterator[str]:
@@ -184,25 +244,35 @@ def _about_check(check: dict, chapter: str, master: str) -> Iterator[str]:
     kind = "hidden" if hidden else "public"
     yield ""
     yield f"{kind} check {check['name']} of {check['exercise']}: {check['outcome']}"
-    yield f"  says        {check.get('says') or ''}"
+    yield from _said("says", check.get("says") or "")
     seed = seed_for(master if hidden else PUBLIC, chapter, check["name"])
-    yield f"  seed        {seed}"
+    yield from _said("seed", str(seed))
     again = ", asked again in a fresh worker" if check.get("repeated") else ""
-    yield f"  took        {check.get('seconds') or 0:g} s{again}"
+    yield from _said("took", f"{check.get('seconds') or 0:g} s{again}")
     if check.get("message"):
-        yield f"  message     {check['message']}"
+        yield from _said("message", check["message"])
     for turn in check.get("misconceptions") or []:
-        yield f"  likely      {turn['name']}: {turn['says']}"
+        yield from _said("likely", f"{turn['name']}: {turn['says']}")
     fault = check.get("fault") or {}
     if fault:
-        yield f"  raised      {fault.get('type')}: {fault.get('message')}"
+        yield from _said("raised", f"{fault.get('type')}: {fault.get('message')}")
     for line in fault.get("lines") or []:
         where = (
             f"{line.get('file') or ''} line {line['number']}, {line.get('function') or 'at the top'}".strip()
         )
         yield f"              {where}: {line.get('text') or ''}"
-    for line in (check.get("shown") or "").rstrip("\n").split("\n"):
-        yield f"    {line}".rstrip()
+    yield from _quoted(check.get("shown") or "")
+
+
+def _quoted(shown: str) -> Iterator[str]:
+    """What a check shows, indented, so that no line of it passes for one of the record; prose folded anew."""
+    for i, paragraph in enumerate(shown.strip("\n").split("\n\n") if shown else ()):
+        lines = paragraph.split("\n")
+        is_prose = not any(line.startswith(" ") for line in lines)
+        if is_prose and max(map(len, lines)) > WIDTH - 4:
+            lines = fold(" ".join(lines), later="", width=WIDTH - 4)
+        yield from [""] * (i > 0)
+        yield from (f"    {line}".rstrip() for line in lines)
 
 
 # ---- once more ----
@@ -282,8 +352,7 @@ def _compared(report: dict, checks: list[dict], found: dict) -> int:
             _print([f"  {kind} check {check['name']}: the same verdict, {other['outcome']}{words}"])
             continue
         changed += 1
-        for line in (other or {}).get("shown", "").rstrip("\n").split("\n"):
-            _print([f"    {line}".rstrip()])
+        _print(_quoted((other or {}).get("shown", "")))
     meant = {(check["name"], check["hidden"]) for check in checks}
     others = [  # public ones are run or not, as the hidden ones of their exercise pass
         key

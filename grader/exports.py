@@ -82,15 +82,33 @@ class Class:
         return found
 
     def ungraded(self) -> list[str]:
-        """A remark on those whose work could not be looked at, and who have no points for that."""
+        """Remarks on those who handed in nothing that could be looked at, and who have no points for that."""
+        refused, absent = [], []
+        for student, reports in self.reports.items():
+            for chapter, report in reports.items():
+                submission = report.get("submission") or {}
+                if submission.get("problem"):
+                    (refused if submission.get("name") else absent).append(f"{student} ({chapter})")
+        points = "so with 0 points but those set by hand"
+        return [
+            f"{what}, {points}, {len(names)}: {', '.join(some(names, 20, 'students'))}"
+            for what, names in (
+                ("handed in what could not be graded (the feedback page says why)", refused),
+                ("did not hand in", absent),
+            )
+            if names
+        ]
+
+    def undecided(self) -> list[str]:
+        """A remark on those who have no grade at all."""
         found = [
             f"{student} ({chapter})"
             for student, reports in self.reports.items()
-            for chapter, report in reports.items()
-            if (report.get("submission") or {}).get("problem")
+            for chapter in reports
+            if self.points(student, chapter)[0] is None
         ]
         listed = ", ".join(some(found, 20, "students"))
-        return [f"with what could not be graded, {len(found)}: {listed}"] if found else []
+        return [f"left empty, since the grader failed (grade again), {len(found)}: {listed}"] if found else []
 
     def graded(self, chapter: str) -> list[Graded]:
         return [
@@ -133,7 +151,7 @@ def export(wanted: Wanted, course: Course) -> None:
     files, remarks = {
         "gradescope": _gradescope,
         "junit": lambda grades: ({"": _junit(grades)}, []),
-        "csv": lambda grades: ({"": _table(grades)}, []),
+        "csv": lambda grades: ({"": _table(grades)}, grades.undecided()),
     }[chosen[0]](grades)
     for name, data in files.items():
         write_whole(wanted.to / name if name else wanted.to, data)

@@ -173,7 +173,7 @@ def _set(file: CsvFile, at: int, rows: list[Row], graded: list[Graded], sample: 
     for names, what in (
         (lost, "not in the file"),
         (kept, "left as they are"),
-        (without, "without a grade, because the grader failed"),
+        (without, "left as they are, without a grade because the grader failed (grade again)"),
     ):
         if names:
             listed = ", ".join(some(list(map(printable, names)), SHOWN, "students"))

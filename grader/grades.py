@@ -10,11 +10,12 @@ and `plain_name` takes it off again; all other names stand as they are.
 """
 
 import csv
+import difflib
 import io
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grader.course_file import Course
 from grader.errors import GraderError
@@ -27,8 +28,11 @@ FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠\t\r\n]")
 
 @dataclass(frozen=True)
 class Override:
+    """line: where it stands in the file."""
+
     points: float
     reason: str = ""
+    line: int = field(default=0, compare=False)
 
 
 Overrides = dict[tuple[str, str, str], Override]  # by student, chapter and exercise
@@ -48,6 +52,13 @@ class ExercisePoints:
     checks: int = 0
     override: Override | None = None
     factor: float = 1.0
+
+    @property
+    def passed_as_it_counts(self) -> bool | None:
+        """Whether it has all its points: by its checks, or by hand where that was set; None if undecided."""
+        if self.override is not None:
+            return self.points >= self.max
+        return None if self.state == UNDECIDED else self.state == "passed"
 
 
 # ---- points ----
@@ -120,7 +131,8 @@ def read_overrides(data: bytes, where: str) -> Overrides:
                 raise GraderError(f"{at}, column exercise: line {lines[key]} has this exercise already")
             lines[key] = rows.line_num
             reason = plain_name(cells.get("reason", "").strip())
-            overrides[key] = Override(_points(_cell(cells, "points", at), delimiter, at), reason)
+            points = _points(_cell(cells, "points", at), delimiter, at)
+            overrides[key] = Override(points, reason, rows.line_num)
     except csv.Error as error:
         raise GraderError(f"{where}, line {rows.line_num}: {error}") from None
     return overrides
@@ -128,8 +140,8 @@ def read_overrides(data: bytes, where: str) -> Overrides:
 
 def check_overrides(overrides: Overrides, course: Course, where: str) -> None:
     """Refuse what the course does not have: a misspelt exercise would be passed over in silence."""
-    for (student, chapter, exercise), override in overrides.items():
-        row = f"{where}, row of {student}, {chapter}, {exercise}"
+    for (_, chapter, exercise), override in overrides.items():
+        row = f"{where}, line {override.line}"
         if chapter not in course.chapters:
             known = ", ".join(course.chapters)
             raise GraderError(f"{row}, column chapter: there is no {chapter}; there are {known}")
@@ -140,6 +152,19 @@ def check_overrides(overrides: Overrides, course: Course, where: str) -> None:
         if override.points > points[exercise]:
             raise GraderError(
                 f"{row}, column points: {override.points:g} is more than the {points[exercise]} it is worth"
+            )
+
+
+def check_names(overrides: Overrides, known: Iterable[str], where: str) -> None:
+    """Refuse a student whom nobody knows: misspelt, the points would go to nobody."""
+    known = set(known)
+    for (student, _, _), override in overrides.items():
+        if student not in known:
+            close = difflib.get_close_matches(student, known, 3, 0.6)
+            meant = f": is it {' or '.join(close)}?" if close else ", nor in the roster"
+            raise GraderError(
+                f"{where}, line {override.line}, column student: there is no {student} among those who handed"
+                f" something in{meant}"
             )
 
 

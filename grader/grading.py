@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from grader.class_intake import UNMATCHED, take_in_class
+from grader.class_intake import UNMATCHED, downloads_in, take_in_class
 from grader.class_page import class_page
 from grader.cluster import Tls
 from grader.cluster_pool import ClusterPool
@@ -23,14 +24,15 @@ from grader.course_file import Course
 from grader.course_folder import CourseFolder
 from grader.errors import GraderError
 from grader.feedback import feedback_page
-from grader.grades import effective_points, total
+from grader.grades import check_names, effective_points, total
 from grader.hand_in import hand_in_questions, with_hand_in
 from grader.hashes import chapter_hashes, round_hash, submission_hash
 from grader.intake import HandedIn, Submission
+from grader.page import number
 from grader.places import some
 from grader.pool import Pool
 from grader.pseudonyms import pseudonym
-from grader.results import QUESTIONS, Results
+from grader.results import OVERRIDES, QUESTIONS, Results
 from grader.roster import Roster, read_roster
 from grader.sandbox import Tier, best_tier
 from grader.task import make_task
@@ -56,6 +58,7 @@ class Settings:
     roster: Path | None = None
     dask: str | None = None
     tls: Tls | None = None
+    students: tuple[str, ...] = ()  # all, if none is named
 
 
 def grade(settings: Settings) -> int:
@@ -96,13 +99,32 @@ def _grade(
     if not set(chapters) & set(handed_in):
         wanted = some([f"{modules[name]}.py ({name})" for name in chapters], 3, "chapters")
         there = f"what there is, is of {', '.join(handed_in)}" if handed_in else "is this the right folder?"
+        for path, system in downloads_in(settings.submissions):
+            there = (
+                f"{path} looks like a download from {system.capitalize()}: give that in place of the folder"
+            )
         raise GraderError(f"nobody in {settings.submissions} handed in {', '.join(wanted)}: {there}")
     if not settings.chapters:
         chapters = [name for name in chapters if name in handed_in]
     grading.questions = taken.questions + hand_in_questions(submissions, chapters, course, taken.system)
+    grading.everyone = {one.student for one in submissions}
     grading.absent = taken.absent
+    if grading.overrides:
+        known = grading.everyone | set(taken.absent) | set(results.students())
+        check_names(grading.overrides, known, str(results.path / OVERRIDES))
     with only_one(settings.to):
-        return grading.run(submissions, chapters, pool, console)
+        return grading.run(_named(settings, submissions), chapters, pool, console)
+
+
+def _named(settings: Settings, submissions: list[Submission]) -> list[Submission]:
+    """Those of the students that --student names, or all."""
+    there = {one.student: one for one in submissions}
+    for name in settings.students:
+        if name not in there:
+            close = difflib.get_close_matches(name, there, 5, 0.4)
+            known = f"; there is {', '.join(close)}" if close else ""
+            raise GraderError(f"--student {name}: nobody of that name is in {settings.submissions}{known}")
+    return [one for name, one in there.items() if not settings.students or name in settings.students]
 
 
 def pool_of(settings: Settings, folder: CourseFolder, console: Console) -> Pool | ClusterPool:
@@ -149,6 +171,7 @@ class Grading:
         self.graded, self.kept, self.faulty = 0, 0, 0
         self.fault = ""  # the first of this run
         self.questions: list[str] = []
+        self.everyone: set[str] = set()  # who handed in, named by --student or not
         self.absent: list[str] = []
 
     def run(
@@ -263,9 +286,8 @@ class Grading:
             page = feedback_page(one.student, reports, self.course, self.overrides, chapters)
             write_whole(self.results.folder(one.student) / "feedback.html", page.encode())
         self.remarks = self.results.write_grades(self.course, self.course.chapters)
-        here = {one.student for one in submissions}
         for student in self.results.students():
-            if student.endswith(UNMATCHED) and student not in here:
+            if student.endswith(UNMATCHED) and student not in self.everyone:
                 self.questions.append(
                     f"{student} is from an earlier run: if that is settled now, `grader forget` that name"
                 )
@@ -282,7 +304,7 @@ class Grading:
                 print(f"  {one.student}: {problem}")
         for remark in self.remarks:
             print(f"  {remark}")
-        if self.absent:
+        if self.absent and not self.settings.students:
             names = ", ".join(some(self.absent, 20, "students"))
             print(f"  {len(self.absent)} of the roster handed in nothing: {names}")
         if self.questions:
@@ -298,19 +320,29 @@ class Grading:
         print(f"{self.results.path}/<student>/feedback.html")
 
     def _mean(self, submissions: list[Submission], chapter: str) -> str:
-        """The mean of what counts, as in grades.csv and class.html, over those who handed the chapter in."""
+        """The mean of what counts, as in grades.csv and class.html, over those who handed the chapter in.
+
+        Of students whom --student names, what each has.
+        """
         there = [one for one in submissions if chapter in one.modules]
         graded = []
         for one in there:
             report = self.results.report(one.student, chapter)
             exercises = effective_points(one.student, chapter, report, self.course, self.overrides)
             graded.append(total(exercises))
+        most = self.course.chapters[chapter].total
+        if self.settings.students:
+            each = [
+                f"{one.student} " + ("has no grade" if own is None else f"{number(own)} of {most}")
+                for one, own in zip(there, graded, strict=True)
+            ]
+            absent = [f"{one.student} did not hand in" for one in submissions if one not in there]
+            return f"{', '.join(each + absent)}; after late days and overrides"
         points = [one for one in graded if one is not None]
         mean = f"mean {statistics.fmean(points):.1f}" if points else "no mean"
         told = [f"{len(there)} handed in"]
         told += [f"{len(submissions) - len(there)} did not"] if len(there) < len(submissions) else []
         told += [f"{len(graded) - len(points)} without a grade"] if len(points) < len(graded) else []
-        most = self.course.chapters[chapter].total
         return f"{mean} of {most}, after late days and overrides; {', '.join(told)}"
 
 

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from grader.answers import Live, Recorded, record
@@ -29,6 +29,7 @@ from grader.whole_file import cannot_write, write_whole
 
 HANDED_OUT = ("course", "grader", "course.toml", "constraints.txt", "LICENSE")
 README = "grader/hand_out_readme.md"  # becomes the hand-out's README.md
+FOR_INSTRUCTORS = re.compile(r"grader/\w+\.md")  # on grading, and on making exercises
 # Students write into exercises/ itself, so what was there is here once more: stubs, which `course reset` puts
 # back, and the chapters handed out solved, which `course start` takes in their place.
 SPARE_STUBS = "course/stubs"
@@ -41,15 +42,15 @@ A_DATE = (1980, 1, 1, 0, 0, 0)  # the same for every file of a zip, so that equa
 # ---- exercises ----
 
 
-def write_exercises(chapter: ChapterFolders) -> list[Path]:
-    """Write a chapter's part of exercises/, and return the files that were not yet so."""
+def write_exercises(chapter: ChapterFolders, tell: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Write a chapter's part of exercises/, and return what was not yet so. tell: how far it is."""
     folder = chapter.exercises_folder
     files = {folder.parent / "__init__.py": b""}
     files |= {folder / name: text.encode() for name, text in chapter_texts(chapter).items()}
     written = [path for path, data in files.items() if not path.is_file() or path.read_bytes() != data]
     for path in written:
         write_whole(path, files[path])
-    recording = record(chapter.public_checks, Live(chapter.tree, chapter.name, PUBLIC))
+    recording = record(chapter.public_checks, Live(chapter.tree, chapter.name, PUBLIC), tell)
     if not recording_is_current(chapter.recording, recording, chapter.public_checks):
         write_whole(chapter.recording, recording)
         written.append(chapter.recording)
@@ -119,7 +120,7 @@ def hand_out_texts(folder: CourseFolder, reveal: Iterable[str] = ()) -> dict[str
     files = {"README.md": _readme(folder), "pyproject.toml": _project(folder)}
     for name in HANDED_OUT:
         files |= _files_below(folder.root, folder.root / name)
-    files.pop(README, None)
+    files = {name: data for name, data in files.items() if not FOR_INSTRUCTORS.fullmatch(name)}
     files[f"{EXERCISES}/__init__.py"] = b""
     for name in folder.course.chapters:
         chapter = folder.chapter(name)

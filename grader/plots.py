@@ -7,6 +7,7 @@ the page is, and every other style an attribute.
 
 import io
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -15,16 +16,15 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from grader.page import visible
 
 COLOURS = {"#010101": "ink", "#020202": "soft", "#030303": "bar", "#040404": "page", "#050505": "line"}
 INK, SOFT, BAR, PAGE, LINE = COLOURS
-WIDTH, ROW, FRAME = (
-    400,
-    24,
-    46,
-)  # the drawing's width, a row's height, and what title and axis take, in points
+# the drawing's width, a row's height, and what title and axis take, in points
+WIDTH, ROW, FRAME = 400, 24, 46
+STACKED = 8  # from one dot to the next above it
 LETTER = 7.2  # the width of a letter; browsers' fonts differ
 LONGEST = 28  # letters of a row's name
 # shapes, so that rounds can be told apart without colours
@@ -50,23 +50,63 @@ RC = {"svg.fonttype": "none", "font.size": 9, "path.simplify": False}
 
 @dataclass(frozen=True)
 class Box:
-    """A row of `boxes`: the least, the quartiles with the median, and the most."""
+    """A row of `boxes`: the least, the quartiles with the median, and the most.
+
+    points: of a class so small that each student is drawn, in place of the box.
+    """
 
     name: str
     five: tuple[float, float, float, float, float]
+    points: tuple[float, ...] = ()
 
 
 def boxes(rows: Sequence[Box], most: float, name: str, title: str) -> Markup:
     """Points from 0 to `most`: for each row a box from quartile to quartile, a line from least to most."""
     with mpl.rc_context(RC):
-        figure, axes = _axes([row.name for row in rows], most)
+        row_height = ROW + STACKED * max((_highest(row.points) - 1 for row in rows), default=0)
+        figure, axes = _axes([row.name for row in rows], most, row_height)
         for y, row in enumerate(rows):
             least, low, median, high, top = row.five
-            axes.plot([least, top], [y, y], color=SOFT, linewidth=1.2, zorder=1)
-            box = {"facecolor": BAR, "edgecolor": INK, "linewidth": 0.8, "zorder": 2}
-            axes.barh(y, high - low, left=low, height=0.55, **box)
+            axes.plot([least, top], [y, y], color=LINE if row.points else SOFT, linewidth=1.2, zorder=1)
+            if row.points:
+                _each(axes, y, row.points, STACKED / row_height)
+            else:
+                box = {"facecolor": BAR, "edgecolor": INK, "linewidth": 0.8, "zorder": 2}
+                axes.barh(y, high - low, left=low, height=0.55, **box)
             axes.plot([median, median], [y - 0.38, y + 0.38], color=INK, linewidth=2.4, zorder=3)
         axes.set_xlabel("points", color=SOFT)
+        return _svg(figure, name, title)
+
+
+def _each(axes, y: float, points: Sequence[float], step: float) -> None:
+    """A dot for each student; those of the same points stand above one another."""
+    marks = {"linestyle": "none", "marker": "o", "markersize": 7, "clip_on": False, "zorder": 2}
+    for points_of_some, times in Counter(points).items():
+        heights = [y + ((times - 1) / 2 - i) * step for i in range(times)]
+        places = [points_of_some] * times
+        axes.plot(places, heights, markerfacecolor=BAR, markeredgecolor=INK, **marks)
+
+
+def _highest(points: Sequence[float]) -> int:
+    return max(Counter(points).values(), default=1)
+
+
+def bars(
+    rows: Sequence[str],
+    series: Sequence[Sequence[float | None]],
+    most: float,
+    what: str,
+    name: str,
+    title: str,
+    whole: bool = False,
+) -> Markup:
+    """As `dots` where there is one series: a bar for each row."""
+    [values] = series
+    with mpl.rc_context(RC):
+        figure, axes = _axes(rows, most, whole=whole)
+        there = [(y, value) for y, value in enumerate(values) if value is not None]
+        axes.barh([y for y, _ in there], [value for _, value in there], height=0.6, color=BAR)
+        axes.set_xlabel(what, color=SOFT)
         return _svg(figure, name, title)
 
 
@@ -77,10 +117,14 @@ def dots(
     what: str,
     name: str,
     title: str,
+    whole: bool = False,
 ) -> Markup:
-    """For each row a mark for each series that has a value there, in shapes of their own."""
+    """For each row a mark for each series that has a value there, in shapes of their own.
+
+    whole: the values are counts, and so are the numbers on the axis.
+    """
     with mpl.rc_context(RC):
-        figure, axes = _axes(rows, most)
+        figure, axes = _axes(rows, most, whole=whole)
         for y in range(len(rows)):
             there = [values[y] for values in series if values[y] is not None]
             if there:
@@ -103,19 +147,21 @@ def dots(
         return _svg(figure, name, title)
 
 
-def _axes(names: Sequence[str], most: float):
+def _axes(names: Sequence[str], most: float, row: float = ROW, whole: bool = False):
     """Rows from top to bottom, their names at the left, and an axis from 0 to `most` below."""
-    height = FRAME + ROW * len(names)
+    height = FRAME + row * len(names)
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     names = [visible(name) for name in names]
     shown = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
-    left = (LETTER * max((len(name) for name in shown), default=0) + 12) / WIDTH
+    left = (LETTER * max((len(name) for name in shown), default=0) + 16) / WIDTH
     axes = figure.add_axes((left, 36 / height, 0.96 - left, 1 - 40 / height))
     axes.set_xlim(0, most or 1)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), shown, parse_math=False)
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(colors=SOFT, length=3)
-    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.tick_params(axis="y", length=0, pad=7.5, labelcolor=INK)
     axes.grid(axis="x", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_facecolor("none")

@@ -1,8 +1,12 @@
 """`grader release`: exercises/ from the solutions, and the hand-out."""
 
 import re
+import sys
+import time
 import warnings
 from pathlib import Path
+
+from rich.console import Console
 
 from grader.course_folder import EXERCISES, CourseFolder
 from grader.errors import GraderError
@@ -17,6 +21,7 @@ from grader.hand_out import (
     zipped,
 )
 
+EVERY_SECONDS = 10.0  # a line of progress where there is no terminal
 RANGE = re.compile(r"(ch\d+)(?:\.\.(ch\d+))?")
 
 
@@ -31,9 +36,10 @@ def release(chapters: list[str] | None, to: Path | None, as_zip: bool, reveal: s
         refuse_existing(to)  # now, not after minutes of recording
     for name in chapters or taught:
         chapter = folder.chapter(name)
-        with warnings.catch_warnings(action="ignore"):  # torch's, about what wrong turns do
-            written = write_exercises(chapter)
-        print(f"{name}: {', '.join(path.name for path in written) if written else 'nothing to change'}")
+        with Progress() as progress, warnings.catch_warnings(action="ignore"):  # torch's, about wrong turns
+            written = write_exercises(chapter, progress.tell)
+        names = ", ".join(path.name for path in written)
+        print(f"{name}: wrote {names}" if written else f"{name}: up to date", flush=True)
         for path in strays(chapter):
             print(
                 f"{name}: {chapter.relative(path)} does not come from release; delete it if nobody needs it"
@@ -46,6 +52,29 @@ def release(chapters: list[str] | None, to: Path | None, as_zip: bool, reveal: s
             archive = to.with_name(to.name + ".zip")
             write_whole(archive, zipped(files, to.name))
             print(f"{archive}: the same")
+
+
+class Progress:
+    """What is being done, on a terminal; elsewhere a line now and then."""
+
+    def __init__(self):
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status("")
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._status.stop()
+
+    def tell(self, what: str) -> None:
+        self._status.update(what)
+        if not self._console.is_terminal and time.monotonic() - self._said > EVERY_SECONDS:
+            self._said = time.monotonic()
+            print(what, file=sys.stderr, flush=True)
 
 
 def chapters_in(text: str, taught: list[str]) -> list[str]:

@@ -195,7 +195,14 @@ class Results:
         write_whole(self.path / GRADES, text.encode())
         return [
             f"{self.path / OVERRIDES}: no submission of {student} is graded here" for student in strangers
-        ]
+        ] + self._misnamed()
+
+    def _misnamed(self) -> list[str]:
+        """What was meant as overrides.csv, as spreadsheets and hands name it, and would have no effect."""
+        if (self.path / OVERRIDES).exists():
+            return []
+        meant = [path for path in sorted(self.path.iterdir()) if path.name.lower().startswith("overrid")]
+        return [f"{path} is not read: overrides are read from {OVERRIDES}" for path in meant]
 
     def write_questions(self, questions: list[str]) -> None:
         """What the instructor is asked; no file where there is nothing."""

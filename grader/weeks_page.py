@@ -6,13 +6,14 @@ from pathlib import Path
 from grader.course_file import Course
 from grader.errors import GraderError
 from grader.page import counted, cut, number, render
-from grader.plots import SHAPES, Box, boxes, dots
+from grader.plots import SHAPES, Box, bars, boxes, dots
 from grader.pseudonyms import pseudonym
 from grader.weeks import Column, Weeks, count_weeks, handed_in_again
 from grader.whole_file import write_whole
 
 NAME = 80
 TURNS = 12  # misconceptions that are listed
+SMALL = 12  # students; so few are drawn one by one, since quartiles would say little
 SAYS = 300
 
 
@@ -46,7 +47,9 @@ def weeks_page(weeks: Weeks, course: Course, pseudonyms: bool = False) -> str:
         students=len(weeks.students),
         pseudonyms=pseudonyms,
         columns=[_column(column) for column in weeks.columns],
-        points=_points(weeks, course),
+        points=_points(weeks),
+        one_by_one=_one_by_one(weeks),
+        by_hand=any(column.count.by_hand for column in weeks.columns),
         again=handed_in_again(weeks),
         chapters=[_chapter(weeks, name, course) for name in weeks.chapters],
         turns=rows,
@@ -77,11 +80,23 @@ def _column(column: Column) -> dict:
     }
 
 
-def _points(weeks: Weeks, course: Course):
-    rows = [Box(_label(column, weeks), column.five) for column in weeks.columns if column.five]
-    most = max((column.count.most for column in weeks.columns), default=100)
-    title = "Points by chapter and round: least, quartiles, median and most; the table has the numbers"
-    return boxes(rows, most, "points-drawing", title) if rows else ""
+def _points(weeks: Weeks):
+    columns = [column for column in weeks.columns if column.five]
+    if not columns:
+        return ""
+    small = _one_by_one(weeks)
+    rows = [
+        Box(_label(column, weeks), column.five, tuple(column.count.points) if small else ())
+        for column in columns
+    ]
+    most = max(column.count.most for column in columns)
+    shown = "each student, and the median" if small else "least, quartiles, median and most"
+    title = f"Points by chapter and round: {shown}; the tables have the numbers"
+    return boxes(rows, most, "points-drawing", title)
+
+
+def _one_by_one(weeks: Weeks) -> bool:
+    return all(column.handed_in <= SMALL for column in weeks.columns)
 
 
 def _label(column: Column, weeks: Weeks) -> str:
@@ -93,12 +108,13 @@ def _chapter(weeks: Weeks, name: str, course: Course) -> dict:
     columns = weeks.of(name)
     exercises = list(course.chapters[name].points)
     rates = [[_rate(column, exercise) for exercise in exercises] for column in columns]
+    draw = dots if len(rates) > 1 else bars
     title = f"Percent that passed each exercise of {name}, by round; the table has the numbers"
     return {
         "name": name,
         "title": course.chapters[name].title,
         "rounds": [column.round for column in columns],
-        "drawing": dots(exercises, rates, 100, "percent passed", f"{name}-drawing", title),
+        "drawing": draw(exercises, rates, 100, "percent passed", f"{name}-drawing", title),
         "exercises": [
             (exercise, [_passed(column, exercise) for column in columns]) for exercise in exercises
         ],
@@ -136,7 +152,8 @@ def _turns_drawing(turns: list[dict], rounds: list[str]):
     ]
     most = 1.05 * max(times for one in series for times in one if times is not None)
     title = "How many students took each of the commonest wrong turns, by round; the table has the numbers"
-    return dots(names, series, most, "students", "turns-drawing", title)
+    draw = dots if len(series) > 1 else bars
+    return draw(names, series, most, "students", "turns-drawing", title, whole=True)
 
 
 def _who(weeks: Weeks, pseudonyms: bool) -> list[tuple[str, list[str]]]:

@@ -6,6 +6,22 @@ import textwrap
 QUOTED = re.compile(r"""`[^`]*`|"[^"]*"|\'[^\']*\'|\(\d[\d, ]*\)""")  # and shapes
 
 
+def fold(text: str, later: str, width: int = 80) -> list[str]:
+    """Lines of at most `width` characters but for longer words, such as paths, which stay whole.
+
+    >>> fold("disk: 58 GiB free in /a/path/longer/than/that", later="  ", width=20)
+    ['disk: 58 GiB free in', '  /a/path/longer/than/that']
+    """
+    kept = {"break_long_words": False, "break_on_hyphens": False}
+    lines = []
+    for line in text.split("\n"):
+        whole = QUOTED.sub(lambda match: match[0].replace(" ", "\0"), line)
+        first = later if lines else ""
+        folded = textwrap.wrap(whole, width, initial_indent=first, subsequent_indent=later, **kept)
+        lines += [one.replace("\0", " ") for one in folded] or [""]
+    return lines
+
+
 def wrap(text: str, width: int, first: str = "", later: str = "") -> str:
     """Each line of a text folded by itself."""
     return "\n".join("\n".join(fill(line, width, first, later)) for line in text.split("\n"))

@@ -11,7 +11,7 @@ import pytest
 from grader import course_file, feedback, layouts
 from grader import gradescope_export as export_file
 from grader import roster as roster_file
-from grader.class_intake import UNMATCHED, take_in_class
+from grader.class_intake import UNMATCHED, downloads_in, take_in_class
 from grader.errors import GraderError
 from grader.layouts import nbgrader_time
 from grader.roster import Roster, read_roster, users_of
@@ -167,6 +167,16 @@ def test_canvas_with_its_gradebook_as_the_roster(tmp_path):
         "sid": "S1",
         "login": "jdoe",
     }
+
+
+def test_a_download_inside_of_the_folder_that_was_given(tmp_path):
+    write(
+        tmp_path, {"torn.zip": "no zip", "jane.zip": zip_bytes({"attention.py": CODE}), "gradebook.csv": ""}
+    )
+    files = {canvas_name("Doe, Jane", 11, 901, "attention.py"): CODE}
+    (tmp_path / "submissions.zip").write_bytes(zip_bytes(files))
+    assert downloads_in(tmp_path) == [(tmp_path / "submissions.zip", "canvas")]
+    assert downloads_in(tmp_path / "submissions.zip") == []
 
 
 # ---- Moodle ----

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from grader.class_page import class_page
 from grader.grades import Override
+from grader.observe import NO_REPLY
 from tests.grader.html_reader import read_page
 from tests.grader.report_samples import check, fault, half_done, report, toy_course, turn
 from tests.grader.test_feedback import TEXT
@@ -49,7 +50,7 @@ def test_counts_of_a_class(course):
     assert page.row("count_up") == ["count_up", "10", "15", "15 of 20", "75 %"]
     assert ["5", "Attention", "The mask is never used."] in page.rows
     assert ["5", "Attention", "What head_weights is about."] in page.rows
-    assert "No grader faults, no limits hit, no forbidden uses." in page.words
+    assert "No grader faults, no limits hit, no forbidden uses, and no process that ended." in page.words
 
 
 @settings(max_examples=40, deadline=None)
@@ -118,6 +119,34 @@ def test_slow_and_faulty_submissions(course):
     assert "it died" not in words and "is no text" not in words
 
 
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_who_ended_the_process_or_was_refused_something_is_listed(course, pseudonyms):
+    def ended(message):
+        return {"fault": fault(kind=NO_REPLY) | {"message": message, "lines": []}, "message": message}
+
+    importing = [check("a", "causal_mask", "error", **ended("its process ended with exit code 0"))]
+    importing += [check("b", "Attention", "blocked", message="by attention.py, which cannot be imported")]
+    killed = [check(name, "Attention", "error", **ended("its process was ended by SIGKILL")) for name in "ab"]
+    odd = [check("a", "Attention", "error", **ended("its reply cannot be read: <b>own words</b>"))]
+    refused = [check("a", "Attention", "error", fault=fault("PermissionError"))]
+    reports = [
+        report("mallory", course=course, checks=importing),
+        report("killed", course=course, checks=killed),
+    ]
+    reports += [report("odd", course=course, checks=odd), report("refused", course=course, checks=refused)]
+    page = read(course, [*a_class(course), *reports], pseudonyms=pseudonyms)
+    listed = [
+        row[1] for row in page.rows if len(row) == 2 and ("process" in row[1] or row[1].startswith("it "))
+    ]
+    assert sorted(listed) == [
+        "it gave no proper reply, in 1 check",
+        "it tried what the sandbox refuses, in 1 check",
+        "its process ended with exit code 0, when it was imported",
+        "its process was ended by SIGKILL, in 2 checks",
+    ]
+    assert "own words" not in page.words and ("mallory" in page.words) != pseudonyms
+
+
 def test_only_what_was_handed_in_counts(course):
     absent = report("absent", course=course, states={"causal_mask": "missing"})
     absent["submission"]["name"] = ""
@@ -128,8 +157,22 @@ def test_only_what_was_handed_in_counts(course):
 
 
 def test_overrides_count(course):
-    page = read(course, a_class(course), overrides={("half0", "ch3", "Attention"): Override(70)})
+    given = a_class(course)
+    assert "set by hand" not in read(course, given).words
+    by_hand = {("half0", "ch3", "Attention"): Override(70), ("half0", "ch3", "count_up"): Override(10)}
+    page = read(course, given, overrides=by_hand | {("whole0", "ch3", "Attention"): Override(69.5)})
     assert page.rows[[row[0] for row in page.rows].index("from 90")][1] == "13"
+    assert page.row("Attention") == ["Attention", "70", "20", "12 of 20", "60 %"]  # one more, and one fewer
+    assert page.row("count_up") == ["count_up", "10", "16", "16 of 20", "80 %"]
+    assert "2 with points set by hand, which count on this page" in page.words
+
+
+def test_what_is_set_by_hand_settles_a_grader_fault(course):
+    states = {"Attention": "grader fault"}
+    died = report("died", course=course, states=states, faults=["it died"])
+    by_hand = {("died", "ch3", "Attention"): Override(70)}
+    assert read(course, [died]).row("Attention")[3] == "0 of 0"
+    assert read(course, [died], overrides=by_hand).row("Attention")[3] == "1 of 1"
 
 
 def test_tiers_are_named(course):

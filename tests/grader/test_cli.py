@@ -38,14 +38,22 @@ def grader(monkeypatch, capsys):
     return run
 
 
-def test_release_then_selftest(toy, grader, tmp_path):
+def test_release_then_selftest(toy, grader, tmp_path, monkeypatch):
     code, out, _ = grader("release", "--to", str(tmp_path / "hand-out"), "--zip")
     assert code == 0
-    assert out.splitlines()[0] == "ch1: __init__.py, __init__.py, sums.py, test_sums.py, expected.safetensors"
+    assert (
+        out.splitlines()[0]
+        == "ch1: wrote __init__.py, __init__.py, sums.py, test_sums.py, expected.safetensors"
+    )
     assert (tmp_path / "hand-out/exercises/ch1/sums.py").is_file()
     with zipfile.ZipFile(tmp_path / "hand-out.zip") as archive:
         assert "hand-out/exercises/ch1/sums.py" in archive.namelist()
-    assert grader("release") == (0, "ch1: nothing to change\n", "")
+    assert grader("release") == (0, "ch1: up to date\n", "")
+    monkeypatch.setattr("grader.release_command.EVERY_SECONDS", -1.0)
+    code, out, err = grader("release")
+    said = err.splitlines()
+    assert out == "ch1: up to date\n" and len(said) == 3
+    assert [line.split(",")[0] for line in said] == [f"ch1: recording check {i} of 3" for i in (1, 2, 3)]
 
     code, out, _ = grader("selftest")
     assert code == 0

@@ -1,6 +1,7 @@
 """`grader explain`: the whole record of a check, and what a second run says."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -79,6 +80,29 @@ def test_the_whole_record_of_a_check(graded):
     assert "\x1b" not in done.stdout and "another one by now" not in said
 
 
+def test_the_record_is_folded(graded):
+    lines = explain(graded, "bob", "mean_and_spread").stdout.splitlines()
+    record = [line for line in lines if not line.startswith("     ")]  # the rest is code and numbers
+    assert max(map(len, record)) <= 80
+    assert any(line.startswith(" " * 14) for line in lines) and "" in lines
+    passed = explain(graded, "ann", "Mixer").stdout
+    assert "\n\n\n" not in passed and not passed.endswith("\n\n")
+
+
+def test_without_a_check_it_lists_what_did_not_pass_with_the_command_for_each(graded):
+    done = explain(graded, "bob")
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert first == "bob, ch1, 95 of 100 points"
+    assert lines[0] == "  standardise: 15 of 20 points; failed, 0 of 1 hidden check passed; set by hand"
+    [command] = [line.strip() for line in lines[1:]]
+    command, outcome = command.split("  # ")
+    assert outcome == "wrong"
+    said = run(graded, *shlex.split(command)[1:]).stdout
+    assert "hidden check mean_and_spread of standardise: wrong" in said
+    assert explain(graded, "ann").stdout == "ann, ch1, 100 of 100 points\n  all passed\n"
+
+
 def test_an_exercise_is_all_of_its_checks(graded):
     said = explain(graded, "ann", "Mixer").stdout
     assert "hidden check mixes of Mixer: passed" in said and "50 of 50 points; passed" in said
@@ -118,7 +142,8 @@ def test_changed_checks_are_said_to_be_changed(course):
     checks.write_text(checks.read_text().replace("coin(1000)", "coin(2000)").replace("400 <", "4000 <"))
     done = rerun(course, "ann", "Mixer")
     assert done.returncode == 0
-    assert "and is another one by now" in done.stdout and "the checks are no longer" in done.stdout
+    assert "and is another one by now" in " ".join(done.stdout.split())
+    assert "the checks are no longer" in done.stdout
     assert "1 other check of the chapter with another verdict: fair" in done.stdout
     assert "70 points, not 100" in done.stdout
 
@@ -130,6 +155,7 @@ def test_changed_checks_are_said_to_be_changed(course):
         (["bob", "mean_and_spraed"], "no check or exercise 'mean_and_spraed'; there are mean_and_spread"),
         (["bob", "Mixer", "--chapter", "ch4"], "has no ch4 of bob"),
         (["bob", "Mixer", "--rerun"], "keeps no submissions"),
+        (["bob", "--rerun", "--submissions", "tests"], "--rerun is about a check or an exercise: name one"),
         (["bob", "Mixer", "--rerun", "--submissions", "none"], "--submissions none"),
         (["bob", "Mixer", "--submissions", "tests"], "is for --rerun"),
     ],

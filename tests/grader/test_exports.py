@@ -66,7 +66,9 @@ def test_canvas_has_one_column_set_and_all_else_as_it_was(mark, end):
     merged = into_canvas(file, graded[3:4], "Chapter 3", [], 100)
     assert merged.remarks == ["left as they are, 1: Test (excused)"] and file.data() == before
     merged = into_canvas(CsvFile(before, "g.csv"), graded[5:], "Essay, short (78)", [], 10)
-    assert merged.remarks == ["without a grade, because the grader failed, 1: faulty"]
+    assert merged.remarks == [
+        "left as they are, without a grade because the grader failed (grade again), 1: faulty"
+    ]
 
 
 def test_canvas_asks_for_the_column():
@@ -188,7 +190,7 @@ def test_canvas_from_results(tmp_path, course, results, capsys):
     assert (tmp_path / "g.csv").read_bytes() == before
     told = capsys.readouterr().out
     assert "ch3 as 'Chapter 3 (77)', 2 rows set, 0 so already" in told
-    assert "without a grade, because the grader failed, 1: epoe" in told
+    assert "left as they are, without a grade because the grader failed (grade again), 1: epoe" in told
     with pytest.raises(GraderError, match=r"g\.csv is there already: name another, or give --overwrite"):
         export(wanted(results, tmp_path, "g.csv", canvas=tmp_path / "g.csv"), course)
     assert (tmp_path / "g.csv").read_bytes() == before
@@ -222,6 +224,21 @@ def test_export_table_of_the_course_file(tmp_path, text, message):
     path.write_text(f"{COURSE}\n{text}")
     with pytest.raises(GraderError, match=message):
         load_course(path)
+
+
+def test_who_could_not_be_graded_and_who_did_not_hand_in_is_said(tmp_path, course, results, capsys):
+    for student, name in {"torn": "attention.py", "away": ""}.items():
+        one = report(student, course=course, states=dict.fromkeys(course.chapters["ch3"].points, "missing"))
+        results.write_report(one | {"submission": {"name": name, "problem": "no text"}})
+    export(wanted(results, tmp_path, "t.csv", csv=True), course)
+    assert "torn,,,0.00\n" in (tmp_path / "t.csv").read_text()
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert said == [
+        "left empty, since the grader failed (grade again), 1: epoe (ch3)",
+        "handed in what could not be graded (the feedback page says why), so with 0 points but those set by"
+        " hand, 1: torn (ch3)",
+        "did not hand in, so with 0 points but those set by hand, 1: away (ch3)",
+    ]
 
 
 def test_csv(tmp_path, course, results):

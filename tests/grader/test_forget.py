@@ -1,14 +1,16 @@
 """A student is forgotten: nothing of them is left in RESULTS, and what cannot be reached is said."""
 
+import io
 import json
 
 import pytest
 
 from grader.class_page import class_page
+from grader.cli import app
 from grader.course_file import load_course
 from grader.errors import GraderError
 from grader.feedback import feedback_page
-from grader.forget import forget
+from grader.forget import forget, forget_chapter
 from grader.hashes import round_hash
 from grader.pseudonyms import pseudonym
 from grader.results import Results
@@ -95,3 +97,72 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path, course, monkeypatch):
     assert "bob" in (results.path / "log.jsonl").read_text()
     forget("bob", results, course)
     assert "bob" not in everything(results)
+
+
+# ---- a chapter, graded by mistake ----
+
+
+def asked(answer: bool, said: list[str]):
+    return lambda what: said.append(what) or answer
+
+
+def test_a_chapter_is_taken_back_of_all(tmp_path, course, capsys):
+    results = a_class(tmp_path, course)
+    results.write_report(report("eve", course=course))  # ch3 is all that there is of her
+    (results.folder("eve") / "feedback.html").write_text("ch3, Attention")
+    before = everything(results)
+    said = []
+    with pytest.raises(GraderError, match="nothing is deleted"):
+        forget_chapter("ch3", results, course, None, asked(False, said))
+    assert "delete ch3 of 5 students" in said[0] and "2 lines of overrides.csv" in said[0]
+    assert everything(results) == before
+    (results.path / "overrides.csv").write_text(
+        "student,chapter,exercise,points,reason\r\nann,ch3,Attention,7,she\r\nbob,ch1,total,1,\r\n"
+    )
+    forget_chapter("ch3", results, course, None, asked(True, said))
+    assert "deleted: ch3 of 5 students, with 1 line" in capsys.readouterr().out
+    assert {one["chapter"] for one in results.reports()} == {"ch1"} and not results.folder("eve").exists()
+    grades = (results.path / "grades.csv").read_text()
+    assert "ch1" in grades and "ch3" not in grades and "Attention" not in grades
+    left = (results.path / "overrides.csv").read_bytes()
+    assert left == b"student,chapter,exercise,points,reason\r\nbob,ch1,total,1,\r\n"
+    for name in ("class.html", "ann/feedback.html"):
+        page = (results.path / name).read_text()
+        assert "Sums" in page and "Attention" not in page
+    log = [json.loads(line) for line in (results.path / "log.jsonl").read_text().splitlines()]
+    assert log[-1] | {"time": ""} == {"time": "", "event": "taken back", "chapter": "ch3", "students": 5}
+    with pytest.raises(GraderError, match="has no ch3; it has ch1"):
+        forget_chapter("ch3", results, course, None, asked(True, said))
+    with pytest.raises(GraderError, match="ch9"):
+        forget_chapter("ch9", results, course, None, asked(True, said))
+
+
+def test_a_chapter_is_taken_back_of_one_student(tmp_path, course):
+    results = a_class(tmp_path, course)
+    (results.path / "overrides.csv").write_text("student,chapter,exercise,points\nann,ch3,Attention,7\n")
+    forget_chapter("ch3", results, course, "bob", asked(True, []))
+    assert results.report("bob", "ch3") is None and results.report("bob", "ch1") is not None
+    assert results.report("ann", "ch3") is not None and len(results.overrides()) == 1
+    with pytest.raises(GraderError, match="has no ch3 of bob"):
+        forget_chapter("ch3", results, course, "bob", asked(True, []))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["results", "ann"], "the student comes first: grader forget ann results"),
+        (["ann"], "say whose, and then where: grader forget STUDENT RESULTS"),
+        (["ann", "none"], "there is no folder none: name the one"),
+        (["results", "--chapter", "ch3"], "delete ch3 of 4 students from results"),
+    ],
+)
+def test_what_is_asked_in_vain(tmp_path, course, monkeypatch, arguments, said):
+    results = a_class(tmp_path, course)
+    (results.path / "overrides.csv").unlink()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody can be asked
+    with pytest.raises(GraderError) as error:
+        app(["forget", *arguments], standalone_mode=False)
+    assert said in " ".join(str(error.value).split())
+    app(["forget", "results", "--chapter", "ch3", "--yes"], standalone_mode=False)
+    assert {one["chapter"] for one in results.reports()} == {"ch1"}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,39 @@ def test_an_override_survives(course):
     assert "told in the lecture" in (course.parent / "results" / "bob" / "feedback.html").read_text()
 
 
+def test_an_override_of_nobody_is_refused_before_anything_is_graded(course):
+    (course.parent / "results").mkdir()
+    overrides = "student,chapter,exercise,points,reason\ndee,ch1,standardise,15,\nanne,ch1,standardise,15,\n"
+    (course.parent / "results" / "overrides.csv").write_text(overrides)
+    (course.parent / "roster.csv").write_text("student\nann\nbob\ncem\ndee\n")
+    done = grade(course, "--roster", course.parent / "roster.csv")
+    assert done.returncode == 2 and "overrides.csv, line 3, column student" in done.stderr
+    assert "is it ann?" in done.stderr and not (course.parent / "results" / "grades.csv").exists()
+
+
+def test_only_some_students(course):
+    grade(course)
+    before = {student: report(course, student) for student in ("ann", "bob", "cem")}
+    pages = {path: path.read_bytes() for path in (course.parent / "results").glob("*/feedback.html")}
+    for student in before:
+        (course.parent / "submissions" / student / "sums.py").write_text(HONEST)
+    done = grade(course, "--student", "bob")
+    assert done.returncode == 0 and "1 graded, 0 unchanged" in done.stdout, done.stderr
+    assert "ch1: bob 100 of 100; after late days and overrides" in done.stdout
+    assert {student: row["points"] for student, row in grades(course).items()} == {
+        "ann": "100",
+        "bob": "100",
+        "cem": "0",
+    }
+    assert [report(course, student) == before[student] for student in before] == [True, False, True]
+    assert [path.parent.name for path, data in pages.items() if path.read_bytes() != data] == ["bob"]
+    done = grade(course, "--student", "bob", "--student", "ann", "--force")
+    assert "2 graded, 0 unchanged" in done.stdout and "ann 100 of 100, bob 100 of 100;" in done.stdout
+    done = grade(course, "--student", "bobb")
+    assert done.returncode == 2 and "--student bobb: nobody of that name" in done.stderr
+    assert "there is bob" in done.stderr
+
+
 @pytest.mark.parametrize("target", ["the command", "a judge"])
 def test_killed_and_gone_on_with(course, target):
     for number in range(12):
@@ -186,6 +220,11 @@ def test_a_chapter_that_nobody_handed_in_is_refused(course):
     done = grade(course)
     assert done.returncode == 2 and "handed in sums.py (ch1): is this the right folder?" in done.stderr
     assert not (course / "results").exists() or not list((course / "results").glob("*/ch1.json"))
+    with zipfile.ZipFile(course.parent / "submissions" / "download.zip", "w") as archive:
+        archive.writestr("doejane_11_901_sums.py", HONEST)
+    done = grade(course)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 2 and "download.zip looks like a download from Canvas: give that" in said
 
 
 def test_require_sandbox_refuses_where_there_is_none(course, monkeypatch):
@@ -216,5 +255,6 @@ def test_doctor_says_what_there_is(course):
     assert done.returncode == 0, done.stdout
     for word in ("python:", "torch 2.", "sandbox:", "cores:", "GiB free", "hidden checks for 1 of 1"):
         assert word in done.stdout
+    assert all(len(line) <= 80 or "/" in line for line in done.stdout.splitlines())
     done = run(course.parent, "doctor")
     assert done.returncode == 1 and "no course.toml" in done.stdout

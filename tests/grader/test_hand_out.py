@@ -106,6 +106,7 @@ def test_the_hand_out_holds_what_a_student_needs_and_no_more(course):
     for name, data in files.items():
         assert not {"misconceptions.toml", "another_way.py", "one_liners.py"} & {Path(name).name}, name
         assert "__pycache__" not in name
+        assert not (name.startswith("grader/") and name.endswith(".md")), name
         if name.startswith("exercises/"):
             assert b"SOLUTION" not in data, name
     for line in files["README.md"].decode().splitlines():
@@ -261,7 +262,6 @@ def test_nothing_comes_along_by_being_there(toy):
         "exercises/ch1/expected.safetensors",
         "exercises/ch1/sums.py",
         "exercises/ch1/test_sums.py",
-        "grader/ADDING.md",
         "pyproject.toml",
     ]
     assert b"not written yet" in files["exercises/ch1/sums.py"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from grader.errors import GraderError
 from grader.feedback import feedback_page
-from grader.grades import FORMULA, Override, csv_name, plain_name, read_overrides
+from grader.grades import FORMULA, Override, check_names, csv_name, plain_name, read_overrides
 from grader.results import REPORT, Results, folder_name, misfit
 from tests.grader.html_reader import read_page
 from tests.grader.report_samples import half_done, report, toy_course
@@ -322,13 +322,13 @@ def test_overrides_as_spreadsheets_save_them():
         (["alice,ch3,,7,"], "line 2, column exercise: it is empty"),
         (
             ["alice,ch9,Attention,7,"],
-            "row of alice, ch9, Attention, column chapter: there is no ch9; there are ch1, ",
+            "overrides.csv, line 2, column chapter: there is no ch9; there are ch1, ",
         ),
         (
-            ["alice,ch3,attention,7,"],
-            "column exercise: ch3 has no attention; it has causal_mask, Attention, count",
+            ["", "alice,ch3,attention,7,"],
+            "line 3, column exercise: ch3 has no attention; it has causal_mask, Attention, count",
         ),
-        (["alice,ch3,Attention,71,"], "column points: 71 is more than the 70 it is worth"),
+        (["alice,ch3,Attention,71,"], "line 2, column points: 71 is more than the 70 it is worth"),
         (
             ["alice,ch3,Attention,7,", "alice,ch3,Attention,8,"],
             "line 3, column exercise: line 2 has this exercise",
@@ -343,6 +343,25 @@ def test_bad_overrides_are_refused_by_row_and_column(results, course, rows, mess
         results.write_grades(course, ["ch3"])
     assert message in str(error.value)
     assert not (results.path / "grades.csv").exists()
+
+
+def test_an_override_of_nobody_is_refused_by_line(results):
+    override(results, "alice,ch3,Attention,7,", "Bob,ch3,Attention,7,", "zoe,ch3,Attention,7,")
+    overrides = results.overrides()
+    with pytest.raises(GraderError, match=r"o\.csv, line 3, column student: there is no Bob .*: is it bob\?"):
+        check_names(overrides, ["alice", "bob"], "o.csv")
+    with pytest.raises(GraderError, match=r"line 4, column student: there is no zoe .*, nor in the roster"):
+        check_names(overrides, ["alice", "Bob"], "o.csv")
+    check_names(overrides, ["alice", "Bob", "zoe", "dee"], "o.csv")
+
+
+def test_overrides_under_another_name_are_said_to_have_no_effect(results, course):
+    results.write_report(half_done(course))
+    (results.path / "Overrides.CSV.csv").write_text("student,chapter,exercise,points\n")
+    [remark] = results.write_grades(course, ["ch3"])
+    assert "Overrides.CSV.csv is not read: overrides are read from overrides.csv" in remark
+    override(results, "alice,ch3,Attention,7,")
+    assert results.write_grades(course, ["ch3"]) == []
 
 
 def test_overrides_without_a_column_or_not_in_utf8(results):

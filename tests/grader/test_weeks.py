@@ -111,7 +111,8 @@ def test_what_was_set_by_hand_counts_and_a_fault_is_no_zero(term, course, tmp_pa
     page = read(term, course)
     assert page.row("bob") == ["bob", "100", "90", "50"]
     assert page.row("eve") == ["eve", "", "–", ""]
-    assert page.row("Attention")[1] == "1 of 4, 25 %"
+    assert page.row("Attention")[1] == "2 of 4, 50 %"
+    assert "set by hand, all points count as passed" in page.words
 
 
 def test_the_drawings_have_the_numbers(term, course):
@@ -122,6 +123,25 @@ def test_the_drawings_have_the_numbers(term, course):
     assert "circle for week3, filled square for week3-again" in " ".join(page.words.split())
     titles = page.of("title")
     assert len(titles) == len(set(titles)) == 1 + len(page.attributes("svg"))
+
+
+def test_one_round_of_a_small_class_is_drawn_student_by_student(term, course):
+    html = weeks_page(count_weeks(term[1:2], course), course)
+    drawing = re.search("<svg.*?</svg>", html, re.DOTALL)[0]
+    dots_of = re.findall(r'<use x="([\d.]+)" y="([\d.]+)"[^>]*fill-bar', drawing)
+    assert len(dots_of) == 4 == len(set(dots_of)) and len({x for x, _ in dots_of}) == 3  # 20, 20, 30, 100
+    least, _, most = sorted({float(x) for x, _ in dots_of})
+    ticks = [float(x) for x in re.findall(r'<use x="([\d.]+)"', drawing)]
+    assert max(ticks) == most and most - least == pytest.approx(0.8 * (most - min(ticks)), abs=0.2)
+    assert "A dot is a student" in html and "A box reaches" not in html
+    large = a_round(term[0].parent / "large", *(report(f"s{i}", "ch1", course=course) for i in range(13)))
+    assert "A box reaches" in weeks_page(count_weeks([large], course), course)
+
+
+def test_counts_have_whole_numbers_on_the_axis(term, course):
+    html = weeks_page(count_weeks(term[1:2], course), course)
+    turns = re.findall("<svg.*?</svg>", html, re.DOTALL)[-1]
+    assert re.findall(r"<text[^>]*>([\d.]+)</text>", turns) == ["0", "1", "2"]
 
 
 # ---- names ----
