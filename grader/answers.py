@@ -36,12 +36,13 @@ class WrongTurn:
 
 
 class Recorded:
-    """Answers from a recording."""
+    """Answers from a recording. passed: checks, with the digests of replies that a judge let pass."""
 
     reference = None
 
     def __init__(self, path: Path):
         self.path = path
+        self.passed: set[tuple[str, bytes]] = set()
         try:
             tree = unpack(path.read_bytes())
             if tree["format"] != FORMAT:
@@ -70,9 +71,10 @@ class Recorded:
 
 
 class Live:
-    """Answers from the reference, run now, once a check."""
+    """Answers from the reference, run now, once a check. passed: as of Recorded."""
 
     def __init__(self, tree: Tree, chapter: str, master: str):
+        self.passed: set[tuple[str, bytes]] = set()
         self.tree = tree
         self.chapter = chapter
         self.master = master

@@ -95,7 +95,7 @@ class ChapterRun:
         if lacking:
             return Verdict(check, "blocked", f"by {lacking}")
         seed = seed_for(self.master, self.chapter, check.name)
-        verdict = decide(check, self._observe(check, seed), self.answers, seed)
+        verdict = self._decide(check, self._observe(check, seed), seed)
         verdict.place = self._place(verdict)
         verdict.wrong_turns = still_possible(verdict.wrong_turns, check, self.checks, self.answers)
         if check.assembled and verdict.difference is not None and verdict.difference.path:
@@ -111,6 +111,9 @@ class ChapterRun:
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
     # what a run elsewhere than in this process does otherwise
+
+    def _decide(self, check: Check, reply: Reply, seed: int) -> Verdict:
+        return decide(check, reply, self.answers, seed)
 
     def _lacking(self, check: Check) -> str | None:
         """What an assembled check lacks of the student's own chapters: "ch3, which was not handed in"."""

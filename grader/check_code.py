@@ -43,6 +43,11 @@ class Origin:
     name: str
 
 
+@functools.lru_cache(maxsize=1024)  # many submissions fail the same checks
+def check_code(check: Check) -> "CheckCode":
+    return CheckCode(check)
+
+
 class CheckCode:
     """The code of a check's function."""
 
@@ -56,6 +61,7 @@ class CheckCode:
 
     # ---- the lines that are shown ----
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019  (kept as long as check_code keeps it)
     def shown(self, width: int, marked: str = "") -> str:
         """Its lines, folded; of a long check those that use the student's module.
 

@@ -8,7 +8,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
-from grader.check_code import CheckCode
+from grader.check_code import check_code
 from grader.difference_text import clean, difference_lines, dtype_text, headline, raised_name
 from grader.misfit_text import look_at, misfit_lines, misfit_step
 from grader.observe import NO_REPLY, Fault, Line, OwnLine
@@ -46,7 +46,7 @@ def failure_text(verdict: Verdict, command: str = "", plain: bool = False, width
     if verdict.reply and verdict.reply.importing:
         parts = ["The module cannot be imported, so no check can look at it:"]
     elif verdict.outcome in ("wrong", "error", "timeout", "memory"):
-        parts.append(CheckCode(check).shown(width, own.statement if own else ""))
+        parts.append(check_code(check).shown(width, own.statement if own else ""))
         parts += [] if own else [_lead(verdict)]
     elif verdict.waits_for:
         parts.append(wrap(f"Blocked {clean(waiting_text(verdict))}.", width))
@@ -127,7 +127,7 @@ def _findings(verdict: Verdict, plain: bool, width: int) -> list[str]:
     fault = verdict.reply.fault if verdict.reply else None
     own = _own_line(verdict)
     if own:
-        return [*misfit_lines(own, CheckCode(verdict.check), width), _said(fault, width)]
+        return [*misfit_lines(own, check_code(verdict.check), width), _said(fault, width)]
     if fault and verdict.outcome in ("error", "timeout"):
         return [_steps(fault.lines, width), _said(fault, width)]
     message = "" if verdict.waits_for else verdict.message
@@ -223,7 +223,7 @@ def _after_error(verdict: Verdict, command: str) -> str:
     own, fault = _own_line(verdict), verdict.reply.fault if verdict.reply else None
     if fault and fault.type == "RecursionError":
         return "look at the call on that line: what makes it end?"
-    step = misfit_step(own, CheckCode(verdict.check)) if own else ""
+    step = misfit_step(own, check_code(verdict.check)) if own else ""
     pdb = f"`{command} --pdb` stops at your line, to look around." if command else ""
     return step or pdb
 
@@ -241,7 +241,7 @@ def _after_wrong(verdict: Verdict) -> str:
         return "look for 0/0, 0 * inf, inf - inf, or a softmax over a row that is all -inf."
     if kind not in ("shape", "dtype", "type", "keys", "length"):
         return f"`course hint {exercise}` gives a hint."
-    origins = CheckCode(verdict.check).origins_at(difference.path)
+    origins = check_code(verdict.check).origins_at(difference.path)
     if not 0 < len(origins) < 3:
         return f"look at {exercise}, with the lines above."
     function = origins[0].name if len(origins) == 1 and origins[0].kind == "returned" else ""

@@ -70,7 +70,8 @@ def find_uses(source: str, exercise: str, forbidden: tuple[str, ...]) -> list[Us
 
 def find_tools(source: str) -> list[Use]:
     """Uses of the tools, anywhere in a module."""
-    nodes = list(ast.walk(_parse(source).tree))
+    module = _parse(source)
+    nodes = [node for statement in module.tree.body for node in module.nodes_in(statement)]
     aliases, _ = _bindings(nodes, {})
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     uses = {}
@@ -158,6 +159,7 @@ class _Module:
     def __init__(self, source: str):
         self.tree = ast.parse(source)
         self.definitions: dict[str, list[ast.stmt]] = {}
+        self._nodes: dict[ast.stmt, list[ast.AST]] = {}
         self._paths: dict[ast.stmt, list[tuple[str, int]]] = {}
         self._names: dict[ast.stmt, set[str]] = {}
         top_level = []
@@ -177,7 +179,7 @@ class _Module:
     def _paths_of(self, node: ast.stmt) -> list[tuple[str, int]]:
         if node in self._paths:
             return self._paths[node]
-        parts = list(ast.walk(node))
+        parts = self.nodes_in(node)
         aliases, stars = _bindings(parts, self.aliases)
         paths = []
         for part in parts:
@@ -208,8 +210,14 @@ class _Module:
 
     def _names_in(self, node: ast.stmt) -> set[str]:
         if node not in self._names:
-            self._names[node] = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            self._names[node] = {part.id for part in self.nodes_in(node) if isinstance(part, ast.Name)}
         return self._names[node]
+
+    def nodes_in(self, statement: ast.stmt) -> list[ast.AST]:
+        """The statement and all below it."""
+        if statement not in self._nodes:
+            self._nodes[statement] = list(ast.walk(statement))
+        return self._nodes[statement]
 
 
 @functools.lru_cache(maxsize=16)

@@ -58,6 +58,7 @@ def patched_source(source: str, misconception: Misconception) -> str:
     before, inside, after = (
         "".join(part) for part in (lines[: first - 1], lines[first - 1 : last], lines[last:])
     )
+    definition = inside
     for replace, with_ in misconception.patches:
         times = inside.count(replace)
         if times != 1:
@@ -68,7 +69,8 @@ def patched_source(source: str, misconception: Misconception) -> str:
         inside = inside.replace(replace, with_)
     patched = before + inside + after
     try:
-        same = ast.dump(ast.parse(patched)) == ast.dump(ast.parse(source))
+        ast.parse(patched)
+        same = ast.dump(ast.parse(inside)) == ast.dump(ast.parse(definition))
     except SyntaxError as error:
         raise GraderError(
             f"{misconception.where}: {misconception.name}: the patched solution is no Python"

@@ -161,12 +161,21 @@ def foreign_in(tree) -> Foreign | None:
 
 
 def pack(tree) -> bytes:
-    """A frozen tree as bytes."""
-    import safetensors.torch
+    """A frozen tree as bytes: those of safetensors.torch.save, in a fraction of its time."""
+    import safetensors
 
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_to_json(tree, tensors), ensure_ascii=True, separators=(",", ":"))
-    return safetensors.torch.save(tensors, {"tree": text})
+    specs = {
+        name: safetensors.TensorSpec(
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            shape=tensor.shape,
+            data_ptr=tensor.data_ptr(),
+            data_len=tensor.nbytes,
+        )
+        for name, tensor in tensors.items()
+    }
+    return bytes(safetensors.serialize(specs, {"tree": text}))
 
 
 def unpack(data: bytes):
@@ -217,7 +226,7 @@ def _to_json(value, tensors: dict[str, Tensor]):
         case Tensor() | np.ndarray():
             name = str(len(tensors))
             kind = "tensor" if isinstance(value, Tensor) else "array"
-            tensors[name] = value if kind == "tensor" else torch.from_numpy(value)
+            tensors[name] = (value if kind == "tensor" else torch.from_numpy(value)).contiguous()
             return {kind: name}
     raise ObservationError(f"{_name(type(value))} cannot be packed; freeze it first")
 

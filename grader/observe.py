@@ -72,7 +72,7 @@ class Reply:
     """What came of one run. outcome: "seen", "error", "not started", "timeout" or "forbidden".
 
     importing: it came of importing the module. exception is the live one, for a debugger; it never leaves the
-    process.
+    process. digest: of all that a worker sent.
     """
 
     outcome: str
@@ -82,6 +82,7 @@ class Reply:
     seconds: float = 0.0
     importing: bool = False
     exception: BaseException | None = None
+    digest: bytes = b""
 
 
 @dataclass(frozen=True)

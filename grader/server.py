@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 from grader import confine, process_tree
-from grader.observations import MalformedObservation
+from grader.observations import MalformedObservation, pack, unpack
 from grader.sandbox import Slot, Tier, behind, environment
-from grader.wire import FrameReader, frame
+from grader.wire import Frame, FrameReader, frame, framed
 
 START_SECONDS = 120.0
 FORK_SECONDS = 20.0
@@ -176,22 +176,26 @@ class Submission:
 
     def ask(self, request: dict, seconds: float) -> dict:
         """Its reply to a request; Lost if there is none in time."""
+        return opened(self.ask_packed(pack(request), seconds))
+
+    def ask_packed(self, request: bytes, seconds: float) -> bytes:
+        """Its reply, of which nothing is known but that it is one."""
         end = time.monotonic() + seconds
         number = secrets.token_hex(8)
         if self._reader.waiting or select.select([self._channel], [], [], 0)[0]:
             self._unasked()
         try:
             self._channel.settimeout(max(0.01, seconds))
-            self._channel.sendall(frame(request | {"number": number}))
+            self._channel.sendall(framed(number, request))
             self._channel.settimeout(0)  # nothing that is sent (out of band, say) makes reading wait
         except TimeoutError:
             raise Lost("late", f"it did not take a request in {seconds:g} s") from None
         except OSError:
             raise self._died() from None
         reply = self._wait(end, seconds)
-        if type(reply) is not dict or reply.get("number") != number:
+        if reply.number != number.encode():
             raise Lost("malformed", "its reply is none to what was asked")
-        return reply
+        return reply.data
 
     def end(self) -> bool:
         """End it and all that it started; whether that went as it should."""
@@ -203,7 +207,7 @@ class Submission:
         self._leash.close()
         return ending is not None
 
-    def _wait(self, end: float, seconds: float):
+    def _wait(self, end: float, seconds: float) -> Frame:
         while True:
             left = end - time.monotonic()
             if left <= 0:
@@ -222,7 +226,7 @@ class Submission:
                 try:
                     reply = self._reader.feed(data)
                 except MalformedObservation as error:
-                    raise Lost("malformed", f"its reply cannot be read: {error}") from None
+                    raise _unreadable(error) from None
                 if reply is not None:
                     return reply
             elif self._leash in ready:
@@ -287,7 +291,22 @@ class Submission:
             return None
 
 
-def _receive(connection: socket.socket, reader: FrameReader, end: float):
+def opened(reply: bytes) -> dict:
+    """The reply's tree; Lost if it is none."""
+    try:
+        tree = unpack(reply)
+    except MalformedObservation as error:
+        raise _unreadable(error) from None
+    if type(tree) is not dict:
+        raise Lost("malformed", "its reply has another form than a reply")
+    return tree
+
+
+def _unreadable(error: MalformedObservation) -> Lost:
+    return Lost("malformed", f"its reply cannot be read: {error}")
+
+
+def _receive(connection: socket.socket, reader: FrameReader, end: float) -> Frame:
     while time.monotonic() < end:
         data = connection.recv(1 << 20)
         if not data:

@@ -1,25 +1,40 @@
-"""What crosses between judge and worker: frames, each a length and one packed tree.
+"""What crosses between judge and worker: frames, each a length, a number and one packed tree.
 
-A packed tree is tagged JSON and safetensors (observations.py), never pickle. The reader's caps are checked
-before anything is read, and what it reads is data that nobody vouches for.
+The number, which a reply repeats, stands apart, so that equal trees are equal bytes. A packed tree is tagged
+JSON and safetensors (observations.py), never pickle. The reader's caps are checked before anything is read,
+and what it reads is data that nobody vouches for.
 """
 
 import os
+from typing import NamedTuple
 
 from grader.observations import MAX_BYTES, MAX_JSON_BYTES, MalformedObservation, pack, unpack
 
 LENGTH_BYTES = 8
+NUMBER_BYTES = 16
 MAX_FRAME = MAX_BYTES + MAX_JSON_BYTES
 
 
-def frame(tree) -> bytes:
-    """A tree of plain data as the bytes of one frame.
+class Frame(NamedTuple):
+    """One that arrived. data: a packed tree, not yet looked at."""
 
-    >>> frame({"do": "load"})[:8]
-    b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00H'
+    number: bytes
+    data: bytes
+
+
+def frame(tree: dict) -> bytes:
+    """Plain data as the bytes of one frame; its "number", if it has one, goes in front.
+
+    >>> frame({"do": "load", "number": "c0ffee"})[:16]
+    b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00Hc0ffee  '
     """
-    data = pack(tree)
-    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+    rest = {key: value for key, value in tree.items() if key != "number"}
+    return framed(tree.get("number", ""), pack(rest))
+
+
+def framed(number: str, data: bytes) -> bytes:
+    """A packed tree as the bytes of one frame."""
+    return len(data).to_bytes(LENGTH_BYTES, "big") + number.encode("ascii").ljust(NUMBER_BYTES) + data
 
 
 class FrameReader:
@@ -29,28 +44,30 @@ class FrameReader:
         self.most = most
         self.waiting = bytearray()
 
-    def feed(self, data: bytes):
-        """Add what arrived; the tree of the first whole frame, or None while there is none."""
+    def feed(self, data: bytes) -> Frame | None:
+        """Add what arrived; the first whole frame, or None while there is none."""
         self.waiting += data
         if len(self.waiting) < LENGTH_BYTES:
             return None
         length = int.from_bytes(self.waiting[:LENGTH_BYTES], "big")
         if length > self.most:
             raise MalformedObservation(f"a frame of {length:,} bytes")
-        if len(self.waiting) < LENGTH_BYTES + length:
+        begin = LENGTH_BYTES + NUMBER_BYTES
+        if len(self.waiting) < begin + length:
             return None
-        data = bytes(self.waiting[LENGTH_BYTES : LENGTH_BYTES + length])
-        del self.waiting[: LENGTH_BYTES + length]
-        return unpack(data)
+        number, data = bytes(self.waiting[LENGTH_BYTES:begin]), bytes(self.waiting[begin : begin + length])
+        del self.waiting[: begin + length]
+        return Frame(number.rstrip(b" "), data)
 
 
-def read_frame(descriptor: int):
-    """The next tree from a descriptor, waiting for it; EOFError when there is no more."""
-    data = _read_exactly(descriptor, LENGTH_BYTES)
-    return unpack(_read_exactly(descriptor, int.from_bytes(data, "big")))
+def read_frame(descriptor: int) -> dict:
+    """The next frame's tree from a descriptor, waiting for it; EOFError when there is no more."""
+    length = int.from_bytes(_read_exactly(descriptor, LENGTH_BYTES), "big")
+    number = _read_exactly(descriptor, NUMBER_BYTES).rstrip(b" ").decode("ascii")
+    return unpack(_read_exactly(descriptor, length)) | {"number": number}
 
 
-def write_frame(descriptor: int, tree) -> None:
+def write_frame(descriptor: int, tree: dict) -> None:
     data = memoryview(frame(tree))
     while data:
         data = data[os.write(descriptor, data) :]

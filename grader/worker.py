@@ -63,6 +63,8 @@ def serve(control: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the supervisors that have ended
     gc.collect()
     gc.freeze()  # the collector touches no page that the forks share
+    if sys.platform == "linux":
+        confine.use_large_pages()
     write_frame(control, {"pid": os.getpid()})
     while True:
         message, ends, _, _ = socket.recv_fds(judge, 1, 3)
@@ -90,7 +92,8 @@ def serve_one(channel: int) -> None:
 
 
 def warm_up(job: dict) -> None:
-    """What every submission of this chapter needs: torch's first steps, and the earlier chapters."""
+    """What every submission of this chapter needs: first steps of torch and ast, and earlier chapters."""
+    find_tools("import torch")
     torch.set_num_threads(1)
     weight = torch.ones(4, 4, requires_grad=True)
     (weight @ weight).softmax(-1).sum().backward()

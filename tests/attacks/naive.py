@@ -212,8 +212,9 @@ def by_wire(task: dict) -> None:
     theirs.close()
     passed = []
     for name in POINTS:
-        data = read_exactly(ours, 8)
-        data = read_exactly(ours, int.from_bytes(data, "big"))
+        length = int.from_bytes(read_exactly(ours, 8), "big")
+        read_exactly(ours, 16)  # a number
+        data = read_exactly(ours, length)
         reply = pickle.loads(data) if data[:2] in (b"\x80\x04", b"\x80\x05") else tree_of(data)
         passed += [name] if reply["passed"] else []
     ours.close()
@@ -226,7 +227,7 @@ def answer(pickled: bool) -> int:
     tests = importlib.import_module("test_attention")
     if pickled:
         data = pickle.dumps(tests.attention.attend(torch.ones(2, 2)))
-        os.write(3, len(data).to_bytes(8, "big") + data)
+        os.write(3, len(data).to_bytes(8, "big") + bytes(16) + data)
     for name in POINTS:
         with pytest.MonkeyPatch.context() as patch:
             test = getattr(tests, f"test_{name}")

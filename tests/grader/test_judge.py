@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader import sandbox
+from grader import judged_run, sandbox
 from grader.course_folder import CourseFolder
 from grader.intake import HandedIn
 from grader.judge import ChapterJudge
@@ -77,3 +77,22 @@ def test_without_a_worker_nothing_is_said_about_anybody(judge, monkeypatch):
     assert {(c["outcome"], c["message"]) for c in report["checks"]} == {
         ("grader fault", "the worker does not start: no torch")
     }
+
+
+def test_a_reply_that_passed_is_known_again_and_only_for_its_check(tier, monkeypatch):
+    judging = ChapterJudge(COURSE, "ch3", "a master", tier)
+    opened, said = [], judged_run.opened
+    monkeypatch.setattr(judged_run, "opened", lambda reply: opened.append(reply) or said(reply))
+    try:
+        first = judging.judge("ann", handed_in(judging, judging.chapter.source))
+        checks = len(first["checks"])
+        assert len(opened) == 2 + checks  # what it read and what it imported come before
+        again = judging.judge("bob", handed_in(judging, judging.chapter.source))
+        assert len(opened) == 2 + checks + 2 and again["points"] == first["points"] == first["max"]
+
+        known = judging.live.passed
+        monkeypatch.setattr(judging.live, "passed", {(name + "?", digest) for name, digest in known})
+        judging.judge("carl", handed_in(judging, judging.chapter.source))
+        assert len(opened) == 2 + checks + 2 + 2 + checks
+    finally:
+        judging.close()

@@ -231,3 +231,11 @@ def test_frozen_is_a_copy():
     frozen = freeze([tensor])[0]
     tensor.zero_()
     assert frozen.tolist() == [[0, 3], [1, 4], [2, 5]] and frozen.is_contiguous()
+
+
+def test_the_tensors_are_there_for_every_reader_of_safetensors():
+    tensors = {"float32": torch.randn(2, 3), "bfloat16": torch.ones(3, dtype=torch.bfloat16)}
+    tensors |= {"turned": torch.randn(3, 4).T, "empty": torch.zeros(0, 4), "bool": torch.tensor(True)}
+    read = safetensors.torch.load(pack(list(tensors.values())))
+    for number, tensor in enumerate(tensors.values()):
+        assert read[str(number)].dtype == tensor.dtype and torch.equal(read[str(number)], tensor)

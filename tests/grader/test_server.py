@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from grader import confine, process_tree, sandbox
-from grader.server import Lost, Server, ServerFault
+from grader.server import Lost, Server, ServerFault, opened
 from grader.wire import FrameReader, frame
 from tests.grader import tiers
 
@@ -363,10 +363,12 @@ def answer():
 
 
 def test_frames_are_put_together_from_pieces():
-    reader, tree = FrameReader(), {"a": [1, (2.5, b"x")], "t": torch.arange(4)}
+    reader, tree = FrameReader(), {"number": "c0ffee", "a": [1, (2.5, b"x")], "t": torch.arange(4)}
     data = frame(tree)
     assert [reader.feed(data[i : i + 1]) for i in range(len(data) - 1)] == [None] * (len(data) - 1)
-    seen = reader.feed(data[-1:])
+    number, seen = reader.feed(data[-1:])
+    assert number == b"c0ffee"
+    seen = opened(seen)
     assert seen["a"] == tree["a"] and torch.equal(seen["t"], tree["t"])
 
 

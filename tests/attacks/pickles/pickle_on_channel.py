@@ -13,4 +13,4 @@ class Bomb:
 
 
 data = pickle.dumps(Bomb())
-os.write(3, len(data).to_bytes(8, "big") + data)
+os.write(3, len(data).to_bytes(8, "big") + bytes(16) + data)
