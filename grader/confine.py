@@ -5,10 +5,15 @@ Thin calls of the C library, because Python's own `os` has them only from 3.12 o
 
 import contextlib
 import ctypes
+import errno
+import functools
 import os
 import signal
 import sys
 from dataclasses import dataclass
+
+with contextlib.suppress(ImportError):  # Windows
+    import resource
 
 # numbers from Linux's own headers: sched.h, mount.h, prctl.h, capability.h
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -104,8 +109,11 @@ def own_namespaces(limits: Limits) -> None:
 def drop_capabilities() -> None:
     """None held, none to be had by running another program."""
     for capability in range(64):
-        with contextlib.suppress(OSError):  # not held, or beyond the last
+        try:
             prctl(CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # beyond the last
+                break
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     _call("capset", header, (ctypes.c_uint32 * 6)())
 
@@ -116,8 +124,6 @@ def limit_resources(limits: Limits, address_space: int = 0, alone: bool = True) 
     address_space: what the process has already, in bytes. alone: no other process has this user in its
     namespace, so that processes can be counted.
     """
-    import resource
-
     sizes = {
         "RLIMIT_CORE": 0,
         "RLIMIT_CPU": limits.cpu_seconds,
@@ -210,9 +216,13 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _call(name: str, *arguments) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    if getattr(library, name)(*arguments) != 0:
+    if getattr(_library(), name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 

@@ -27,6 +27,7 @@ from grader.verdicts import Verdict
 
 FORMAT = 1
 PRINTED = 20_000  # characters that a report keeps
+UNTOLD = frozenset({"passed", "not started", "blocked", "missing"})  # there is nothing to say about its code
 
 
 class ChapterJudge:
@@ -50,7 +51,7 @@ class ChapterJudge:
         try:
             verdicts = [run.verdict(check.name) for check in self.hidden_checks]
             states = exercise_states(run)
-            failed = [name for name in self.course_chapter.points if states.get(name) != "passed"]
+            failed = {verdict.check.exercise for verdict in verdicts if verdict.outcome not in UNTOLD}
             shown = self._public_verdicts(handed_in, failed, run) if failed and run.imported else []
         finally:
             run.close()
@@ -128,7 +129,7 @@ class ChapterJudge:
 
     # ---- parts of a report ----
 
-    def _public_verdicts(self, handed_in: HandedIn, exercises: list[str], after: JudgedRun) -> list[Verdict]:
+    def _public_verdicts(self, handed_in: HandedIn, exercises: set[str], after: JudgedRun) -> list[Verdict]:
         """What the public checks of failed exercises say, since their numbers may be shown."""
         run = JudgedRun(
             self.chapter.name,
