@@ -98,6 +98,38 @@ def update() -> None:
 
 
 @app.command()
+def tokenize(
+    corpus: Annotated[str, typer.Argument(help="shakespeare, verdict, or a text file of any size.")],
+    to: Annotated[Path, typer.Option(help="The file of token ids, for chapter 9's TokenFile.")],
+    vocab: Annotated[
+        str, typer.Option(help="gpt2, or a folder with a tokenizer, such as course train-tokenizer makes.")
+    ] = "gpt2",
+    processes: Annotated[int, typer.Option(help="How many share the work.")] = 1,
+    package: Pieces = None,
+) -> None:
+    """Turn a text into a file of token ids."""
+    from . import tokenize_text
+
+    tokenize_text.tokenize(corpus, to, vocab, processes, package)
+
+
+@app.command()
+def train_tokenizer(
+    corpus: Annotated[str, typer.Argument(help="shakespeare, verdict, or a text file.")],
+    vocab_size: Annotated[int, typer.Option(help="How many tokens: 256 bytes, merges, special tokens.")],
+    to: Annotated[Path, typer.Option(help="The folder for tokenizer.json.")],
+    special_token: Annotated[
+        list[str] | None, typer.Option(help="A string with an id of its own; may be given again.")
+    ] = None,
+    package: Pieces = None,
+) -> None:
+    """Learn a vocabulary from a text."""
+    from . import train_tokenizer as training
+
+    training.train_tokenizer(corpus, vocab_size, to, special_token or (), package)
+
+
+@app.command()
 def train(
     corpus: Annotated[str, typer.Argument(help="shakespeare, verdict, or a text file.")] = "shakespeare",
     size: Annotated[

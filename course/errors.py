@@ -7,3 +7,10 @@ class CourseError(Exception):
     The message names the thing and the next step: "corpus notes.txt is empty; give a text of at
     least 66 characters".
     """
+
+
+def in_one_line(error: ValueError, shown: int = 6) -> str:
+    """A message of many lines, one a tensor, as one line that can be read."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    more = f"; and {len(lines) - shown} more" if len(lines) > shown else ""
+    return "; ".join(lines[:shown]).replace(":;", ":") + more

@@ -6,9 +6,7 @@ pytorch_model.bin, whole or in shards) or OpenAI's (hparams.json with a TensorFl
 """
 
 import dataclasses
-import json
 import zipfile
-from itertools import filterfalse
 from pathlib import Path
 
 import torch
@@ -16,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .corpora import WEIGHTS
-from .errors import CourseError
+from .errors import CourseError, in_one_line
 from .hub import download_gpt2
 from .tf_checkpoint import params_from_tf, read_tf_checkpoint
-from .vocabularies import END_OF_TEXT, character_of_byte, gpt2_tokenizer
+from .tokenizer_files import read_json, read_tokenizer
+from .vocabularies import gpt2_tokenizer
 
 SIZES = ("vocab_size", "n_positions", "n_ctx", "n_embd", "n_head", "n_layer")
 
@@ -78,25 +77,6 @@ def find_folder(source: str | Path) -> Path:
     return folder
 
 
-def read_json(path: Path) -> dict:
-    try:
-        content = json.loads(read_text(path))
-    except ValueError:
-        raise CourseError(f"{path} is not JSON; download it again") from None
-    if not isinstance(content, dict):
-        raise CourseError(f"{path} does not hold a JSON object; download it again")
-    return content
-
-
-def read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise CourseError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CourseError(f"{path} is not text in UTF-8; download it again") from None
-
-
 def read_hf_tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of model.safetensors or pytorch_model.bin, or of the shards that their index lists."""
     for name in ("model.safetensors", "pytorch_model.bin"):
@@ -146,68 +126,11 @@ def check_sizes(config_path: Path, cfg, params: dict) -> None:
         raise CourseError(f"{config_path} does not fit the weights beside it: it says {', '.join(differing)}")
 
 
-def in_one_line(error: ValueError, shown: int = 6) -> str:
-    """A message of many lines, one a tensor, as one line that can be read."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    more = f"; and {len(lines) - shown} more" if len(lines) > shown else ""
-    return "; ".join(lines[:shown]).replace(":;", ":") + more
-
-
 def load_gpt2_tokenizer(source: str | Path, pieces):
     """The tokenizer whose files lie beside the weights; GPT-2's own if there are none, or for a name.
 
     A model can know fewer tokens than its tokenizer, GPT-2's own above all: compare the ids with the
     config's vocab_size before they go in.
     """
-    if source in WEIGHTS:
-        return gpt2_tokenizer(pieces.ch1)
-    found = read_vocab_and_merges(Path(source)) or read_tokenizer_json(Path(source))
-    if found is None:
-        return gpt2_tokenizer(pieces.ch1)
-
-    path, encoder, pairs, special_tokens = found
-    byte_of = {character: byte for byte, character in character_of_byte().items()}
-    try:
-        plain = filterfalse(set(special_tokens).__contains__, encoder)
-        written = {token: bytes(byte_of[character] for character in token) for token in plain}
-        merges = [(written[left], written[right]) for left, right in pairs]
-        vocab = {int(encoder[token]): as_bytes for token, as_bytes in written.items()}
-        special_vocab = {int(encoder[token]): token.encode() for token in special_tokens}
-    except (KeyError, ValueError, TypeError):
-        raise CourseError(f"{path} is damaged or not of a byte-level tokenizer as GPT-2's") from None
-    vocab = dict(sorted((vocab | special_vocab).items()))
-    try:
-        return pieces.ch1.BPETokenizer(vocab, merges, special_tokens=tuple(special_tokens))
-    except ValueError as error:
-        raise CourseError(f"{path} makes no tokenizer: {in_one_line(error)}") from error
-
-
-def read_vocab_and_merges(folder: Path):
-    """(path, token -> id, pairs, special tokens) as Hugging Face named the two files, or OpenAI."""
-    for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
-        path = folder / vocab_name
-        if path.is_file() and (folder / merges_name).is_file():
-            encoder = read_json(path)
-            lines = read_text(folder / merges_name).splitlines()
-            pairs = [line.split() for line in lines if line and not line.startswith("#version")]
-            return path, encoder, pairs, [END_OF_TEXT] if END_OF_TEXT in encoder else []
-    return None
-
-
-def read_tokenizer_json(folder: Path):
-    """The same from the one file that transformers writes since version 5."""
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        return None
-    content = read_json(path)
-    try:
-        model, splitting = content["model"], content["pre_tokenizer"] or {}
-        byte_level = model["type"] == "BPE" and splitting.get("type") == "ByteLevel"
-        gpt2_pattern = splitting.get("use_regex", True) and not splitting.get("add_prefix_space")
-        if not byte_level or not gpt2_pattern or content["normalizer"] is not None:
-            raise CourseError(f"{path} is of a tokenizer that works in another way than GPT-2's")
-        added = {token["content"]: token["id"] for token in content["added_tokens"]}
-        pairs = [pair.split() if isinstance(pair, str) else pair for pair in model["merges"]]
-        return path, model["vocab"] | added, pairs, list(added)
-    except (KeyError, TypeError, AttributeError):
-        raise CourseError(f"{path} is not a tokenizer's file; download it again") from None
+    own = None if source in WEIGHTS else read_tokenizer(Path(source), pieces)
+    return own or gpt2_tokenizer(pieces.ch1)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from math import inf
 from typing import Self
 
 import regex
@@ -246,10 +247,11 @@ def train_bpe(
 
     # 1. the different words, and how often each occurs
     longest_first = sorted(special_tokens, key=len, reverse=True)
-    special = "|".join(regex.escape(token) for token in longest_first) or "(?!)"  # (?!) never matches
+    special = "|".join(regex.escape(token) for token in longest_first) or r"\A(?!)"  # which never matches
     occurrences = Counter()
-    for part in regex.split(special, text):
-        occurrences.update(GPT2_SPLIT.findall(part))
+    for part in regex.splititer(special, text):
+        # a list of all words (findall) would take many times the memory of the text
+        occurrences.update(match[0] for match in GPT2_SPLIT.finditer(part))
     words = [list(word.encode("utf-8")) for word in occurrences]
     frequencies = list(occurrences.values())
 
@@ -261,28 +263,44 @@ def train_bpe(
             counts[pair] += count * frequencies[w]
             containing[pair].add(w)
 
-    # 3. merge, and mend the counts of the words that change
+    # 3. a queue of the pairs, the one to merge first. max() would do, but looks through all pairs each time
     vocab = {i: bytes([i]) for i in range(256)}
+    falling = {i: (-i, inf) for i in vocab}  # a piece's bytes as they sort the other way round, and its end
+
+    def entry(pair):
+        first, second = pair
+        return -counts[pair], falling[first], falling[second], pair
+
+    queue = [entry(pair) for pair in counts]
+    heapify(queue)
+
+    # 4. merge, and mend the counts of the words that change
     merges = []
-    while len(vocab) + len(special_tokens) < vocab_size:
-        highest = max(counts.values(), default=0)
-        if highest == 0:
-            break  # every word is a single token
-        tied = [pair for pair, count in counts.items() if count == highest]
-        best = max(tied, key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))
+    while queue and len(vocab) + len(special_tokens) < vocab_size:
+        promised, *_, best = heappop(queue)
+        if counts[best] < -promised:  # it has sunk since, as counts do: only those of new pairs rise
+            if counts[best]:
+                heappush(queue, entry(best))
+            continue
+
+        first, second = best
         new_id = len(vocab)
+        merges.append((vocab[first], vocab[second]))
+        vocab[new_id] = vocab[first] + vocab[second]
+        falling[new_id] = falling[first][:-1] + falling[second]
 
+        added = defaultdict(set)  # like containing, for the new pairs
         for w in containing.pop(best):
-            for pair, count in count_pairs(words[w]).items():
-                counts[pair] -= count * frequencies[w]
+            for pair in pairwise(words[w]):
+                counts[pair] -= frequencies[w]
             words[w] = merge(words[w], best, new_id)
-            for pair, count in count_pairs(words[w]).items():
-                counts[pair] += count * frequencies[w]
-                containing[pair].add(w)
-
-        first, second = vocab[best[0]], vocab[best[1]]
-        merges.append((first, second))
-        vocab[new_id] = first + second
+            for pair in pairwise(words[w]):
+                counts[pair] += frequencies[w]
+                if new_id in pair:
+                    added[pair].add(w)
+        containing |= added
+        for pair in added:
+            heappush(queue, entry(pair))
 
     for token in special_tokens:
         vocab[len(vocab)] = token.encode("utf-8")
@@ -353,7 +371,7 @@ class BPETokenizer:
                 raise ValueError(f"{piece!r} has no id in the vocabulary")
 
         longest_first = sorted(special_tokens, key=len, reverse=True)
-        special = "|".join(regex.escape(token) for token in longest_first) or "(?!)"  # (?!) never matches
+        special = "|".join(regex.escape(token) for token in longest_first) or r"\A(?!)"  # which never matches
         self.special_split = regex.compile(f"({special})")  # subtle: with (), split keeps what it split at
         self.word_ids = lru_cache(CACHED_WORDS)(self._merge_word)  # remembers the words it has seen
         ### END SOLUTION
