@@ -29,13 +29,12 @@ from gpu_peers import (
     BETAS,
     LEARNING_RATE,
     MAX_NORM,
-    PIECES,
     WEIGHT_DECAY,
     LLMsFromScratch,
     NanoGPT,
-    first_model,
     padded,
 )
+from peers import PIECES, first_model
 from torch import Generator, Tensor, nn
 
 from course import fast_train
