@@ -2,6 +2,7 @@
 
     ```{exercise} CausalAttention      title, points, where its stub stands, what to run, and its hints
     ```{question} why-divide           its points and its text
+    ```{benchmark} BPE training        that section of benchmarks/README.md: a figure stands in one place only
 
 Each chapter's stubs are shown on a page of their own, exercises/chN/MODULE.html, as they are handed out.
 """
@@ -30,12 +31,14 @@ from grader.course_file import Chapter, load_course
 
 ROOT = Path(__file__).parents[1]
 COURSE_FILE = ROOT / "course.toml"
+BENCHMARKS = ROOT / "benchmarks" / "README.md"
 LINE = "line"  # how the anchors of a stub page's lines begin
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("exercise", Exercise)
     app.add_directive("question", Question)
+    app.add_directive("benchmark", Benchmark)
     app.connect("html-collect-pages", stub_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -114,6 +117,19 @@ class Question(SphinxDirective):
         )
         self.set_source_info(box)
         return [box]
+
+
+class Benchmark(SphinxDirective):
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        title, readme = self.arguments[0], BENCHMARKS.read_text(encoding="utf-8")
+        self.env.note_dependency(BENCHMARKS)
+        section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", readme, re.M | re.S)
+        if not section:
+            raise self.error(f"{BENCHMARKS.relative_to(ROOT).as_posix()} has no section {title}")
+        return self.parse_text_to_nodes(section[1])
 
 
 def _title(kind: str, name: nodes.Node, points: int | None) -> nodes.title:

@@ -19,7 +19,7 @@ ROWS, COLUMNS = 8, 6  # of a matrix that are shown, around the first number that
 ITEMS = 8  # of a list
 CHARACTERS = 200  # of a string, or of one value
 DIFFERS = "≠"
-PRE = '<pre style="white-space: pre-wrap; margin: 0.5em 0">{}</pre>'
+PRE = '<pre style="font-family: monospace; white-space: pre-wrap; margin: 0.5em 0">{}</pre>'
 CELL = "padding: 0.1em 0.6em; border: 1px solid; text-align: {}"
 
 

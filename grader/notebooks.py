@@ -42,7 +42,9 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 DIRECTIVE = re.compile(r"^```\{(exercise|question)\} ([\w-]+)\n((?::\w+:[^\n]*\n)*)(.*?)^```$", re.M | re.S)
 POINTS = re.compile(r"^:points: (\d+)$", re.M)
+MARKUP = re.compile(r"[\\*_<\[$]")  # what Markdown would read as more than text
 LINK = re.compile(r"\[([^\]]*)\]\((ch\d+)\.md(#[^)]*)?\)")
+OTHER_LINK = re.compile(r"\[([^\]]*)\]\((?!ch\d)\w+\.md\)")  # to a page that has no notebook
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _page(chapter: ChapterFolders) -> str:
     path = page_file(chapter.folder, chapter.name)
     if not path.is_file():
         raise GraderError(f"{chapter.name} has no page in the book: there is no {chapter.relative(path)}")
-    return path.read_text(encoding="utf-8")
+    return OTHER_LINK.sub(r"\1", path.read_text(encoding="utf-8"))
 
 
 # ---- cells ----
@@ -184,7 +186,7 @@ def _exercise(chapter: ChapterFolders, name: str, source: str) -> Iterator[Noteb
     hints = _hints(chapter, name)
     for number, hint in enumerate(hints, 1):
         summary = f"<summary>Hint {number} of {len(hints)}</summary>"
-        lines.append(f"<details>{summary}\n\n{hint.strip()}\n\n</details>")
+        lines.append(f"<details>{summary}\n\n{_as_markdown(hint.strip())}\n\n</details>")
     yield new_markdown_cell("\n\n".join(lines))
     yield _marked(new_code_cell(source), name, solution=True)
     check = _given(new_code_cell(f'check("{name}")'))
@@ -227,6 +229,13 @@ def _hints(chapter: ChapterFolders, exercise: str) -> list[str]:
         return []
     entries = tomllib.loads(chapter.hints_file.read_text(encoding="utf-8")).get("hint", [])
     return next((entry["levels"] for entry in entries if entry["exercise"] == exercise), [])
+
+
+def _as_markdown(hint: str) -> str:
+    """A hint as it was meant: a name like __init__ is not bold. Code in backticks and numbered items stay."""
+    parts = hint.split("`")
+    parts[::2] = [MARKUP.sub(r"\\\g<0>", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 # ---- the module ----

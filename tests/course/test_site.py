@@ -55,10 +55,27 @@ def pages(site) -> dict[str, BeautifulSoup]:
 
 
 def test_the_index_leads_to_the_chapters_in_order(pages):
-    links = pages["index.html"].select("article .toctree-wrapper a")
+    chapters, figures = pages["index.html"].select("article .toctree-wrapper")
+    links = chapters.select("a")
     titles = [pages[f"{chapter}.html"].h1.contents[-2].strip() for chapter in CHAPTERS]
     assert [link["href"] for link in links] == [f"{chapter}.html" for chapter in CHAPTERS]
     assert [link.text for link in links] == [f"{n}. {title}" for n, title in enumerate(titles, 1)]
+    assert [link["href"] for link in figures.select("a")] == ["speed_figures.html"]
+
+
+def test_the_figures_of_speed_are_the_benchmarks_own(pages):
+    text = (BOOK / "speed_figures.md").read_text(encoding="utf-8")
+    readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    shown = pages["speed_figures.html"].article
+    sections = re.findall(r"^```\{benchmark\} (.*)$", text, re.M)
+    assert sections
+    for section in sections:
+        [written] = re.findall(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", readme, re.M | re.S)
+        commands = re.findall(r"^    (.*)$", written, re.M)
+        assert commands and all(command.strip() in shown.text for command in commands)
+        rows = re.findall(r"^\|[ :|-]+\|\n((?:\|.*\n)+)", written, re.M)
+        cells = {cell.strip() for table in rows for cell in re.split(r"[|\n]", re.sub(r"[`*]", "", table))}
+        assert cells <= {cell.text for cell in shown.select("td")} | {""}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -138,13 +155,15 @@ def test_links_within_lead_somewhere(site, pages):
 
 def test_a_page_that_names_no_exercise_or_no_points_is_no_book(tmp_path):
     (tmp_path / "conf.py").write_text('extensions = ["myst_nb", "course.book_site"]\nroot_doc = "ch3"\n')
-    wrong = "# Title\n\n```{exercise} FusedAttention\n```\n\n```{question} why\nWhy?\n```\n"
+    wrong = "# Title\n\n```{exercise} FusedAttention\n```\n\n```{question} why\nWhy?\n```\n\n"
+    wrong += "```{benchmark} Luck\n```\n"
     (tmp_path / "ch3.md").write_text(wrong)
     build = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-b", "dummy"]
     done = subprocess.run([*build, tmp_path, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert "ch3 has no exercise FusedAttention; it has prefix_mean_loop" in done.stderr
     assert "the question why says no :points:" in done.stderr
+    assert "benchmarks/README.md has no section Luck" in done.stderr
 
 
 @pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")
@@ -152,7 +171,7 @@ def test_in_a_browser(site, tmp_path):
     with served(site) as home, browser(chromium(), tmp_path / "profile") as page:
         for width in (1280, 390):
             page.size(width, 844)
-            for name in ["index", *CHAPTERS, "exercises/ch3/attention"]:
+            for name in ["index", *CHAPTERS, "speed_figures", "exercises/ch3/attention"]:
                 page.open(f"{home}{name}.html")
                 assert page.value("document.querySelector('h1').offsetHeight") > 20
                 if name in CHAPTERS:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -53,6 +55,24 @@ def test_the_answer_cells_are_the_module(folder, name):
         # grading leaves out constants that nothing uses
         expected = {one: code for one, code in expected.items() if one in own or not one.isupper()}
         assert {one: own.get(one) for one in expected} == expected
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_hints_read_in_markdown_as_they_were_written(folder, name):
+    chapter = folder.chapter(name)
+    entries = tomllib.loads(chapter.hints_file.read_text(encoding="utf-8"))["hint"]
+    shown = {}
+    for cell in plain_notebook(chapter).cells:
+        if cell.source.startswith("### Exercise"):
+            page = BeautifulSoup(MarkdownIt().render(cell.source), "html.parser")
+            assert not page.select("details strong, details em, details a")
+            for summary in page.select("summary"):
+                summary.decompose()
+            shown[page.code.text] = [" ".join(one.text.split()) for one in page.select("details")]
+    assert shown == {
+        entry["exercise"]: [level.replace("`", "").removeprefix("1. ") for level in entry["levels"]]
+        for entry in entries
+    }
 
 
 @pytest.mark.parametrize("name", PAGES)
