@@ -64,7 +64,8 @@ def serve(control: int) -> None:
     gc.collect()
     gc.freeze()  # the collector touches no page that the forks share
     if sys.platform == "linux":
-        confine.use_large_pages()
+        with contextlib.suppress(OSError):  # only slower without
+            confine.use_large_pages()
     write_frame(control, {"pid": os.getpid()})
     while True:
         message, ends, _, _ = socket.recv_fds(judge, 1, 3)
