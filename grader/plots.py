@@ -91,7 +91,7 @@ def _highest(points: Sequence[float]) -> int:
     return max(Counter(points).values(), default=1)
 
 
-def bars(
+def marks(
     rows: Sequence[str],
     series: Sequence[Sequence[float | None]],
     most: float,
@@ -100,51 +100,40 @@ def bars(
     title: str,
     whole: bool = False,
 ) -> Markup:
-    """As `dots` where there is one series: a bar for each row."""
-    [values] = series
-    with mpl.rc_context(RC):
-        figure, axes = _axes(rows, most, whole=whole)
-        there = [(y, value) for y, value in enumerate(values) if value is not None]
-        axes.barh([y for y, _ in there], [value for _, value in there], height=0.6, color=BAR)
-        axes.set_xlabel(what, color=SOFT)
-        return _svg(figure, name, title)
-
-
-def dots(
-    rows: Sequence[str],
-    series: Sequence[Sequence[float | None]],
-    most: float,
-    what: str,
-    name: str,
-    title: str,
-    whole: bool = False,
-) -> Markup:
-    """For each row a mark for each series that has a value there, in shapes of their own.
+    """For each row a mark for each series that has a value there, in shapes of their own; of one series bars.
 
     whole: the values are counts, and so are the numbers on the axis.
     """
     with mpl.rc_context(RC):
         figure, axes = _axes(rows, most, whole=whole)
-        for y in range(len(rows)):
-            there = [values[y] for values in series if values[y] is not None]
-            if there:
-                axes.plot([min(there), max(there)], [y, y], color=LINE, linewidth=3, zorder=1)
-        for number, values in enumerate(series):
-            last = number == len(series) - 1
-            points = [(value, y) for y, value in enumerate(values) if value is not None]
-            axes.plot(
-                [value for value, _ in points],
-                [y for _, y in points],
-                linestyle="none",
-                marker=[*SHAPES.values()][number % len(SHAPES)],
-                markersize=7,
-                markerfacecolor=BAR if last else PAGE,
-                markeredgecolor=INK,
-                clip_on=False,
-                zorder=2 + number,
-            )
+        if len(series) > 1:
+            _dots(axes, len(rows), series)
+        else:
+            there = [(y, value) for y, value in enumerate(series[0]) if value is not None]
+            axes.barh([y for y, _ in there], [value for _, value in there], height=0.6, color=BAR)
         axes.set_xlabel(what, color=SOFT)
         return _svg(figure, name, title)
+
+
+def _dots(axes, rows: int, series: Sequence[Sequence[float | None]]) -> None:
+    for y in range(rows):
+        there = [values[y] for values in series if values[y] is not None]
+        if there:
+            axes.plot([min(there), max(there)], [y, y], color=LINE, linewidth=3, zorder=1)
+    for number, values in enumerate(series):
+        last = number == len(series) - 1
+        points = [(value, y) for y, value in enumerate(values) if value is not None]
+        axes.plot(
+            [value for value, _ in points],
+            [y for _, y in points],
+            linestyle="none",
+            marker=[*SHAPES.values()][number % len(SHAPES)],
+            markersize=7,
+            markerfacecolor=BAR if last else PAGE,
+            markeredgecolor=INK,
+            clip_on=False,
+            zorder=2 + number,
+        )
 
 
 def _axes(names: Sequence[str], most: float, row: float = ROW, whole: bool = False):

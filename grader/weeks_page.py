@@ -6,7 +6,7 @@ from pathlib import Path
 from grader.course_file import Course
 from grader.errors import GraderError
 from grader.page import counted, cut, number, render
-from grader.plots import SHAPES, Box, bars, boxes, dots
+from grader.plots import SHAPES, Box, boxes, marks
 from grader.pseudonyms import pseudonym
 from grader.weeks import Column, Weeks, count_weeks, handed_in_again
 from grader.whole_file import write_whole
@@ -108,13 +108,12 @@ def _chapter(weeks: Weeks, name: str, course: Course) -> dict:
     columns = weeks.of(name)
     exercises = list(course.chapters[name].points)
     rates = [[_rate(column, exercise) for exercise in exercises] for column in columns]
-    draw = dots if len(rates) > 1 else bars
     title = f"Percent that passed each exercise of {name}, by round; the table has the numbers"
     return {
         "name": name,
         "title": course.chapters[name].title,
         "rounds": [column.round for column in columns],
-        "drawing": draw(exercises, rates, 100, "percent passed", f"{name}-drawing", title),
+        "drawing": marks(exercises, rates, 100, "percent passed", f"{name}-drawing", title),
         "exercises": [
             (exercise, [_passed(column, exercise) for column in columns]) for exercise in exercises
         ],
@@ -152,8 +151,7 @@ def _turns_drawing(turns: list[dict], rounds: list[str]):
     ]
     most = 1.05 * max(times for one in series for times in one if times is not None)
     title = "How many students took each of the commonest wrong turns, by round; the table has the numbers"
-    draw = dots if len(series) > 1 else bars
-    return draw(names, series, most, "students", "turns-drawing", title, whole=True)
+    return marks(names, series, most, "students", "turns-drawing", title, whole=True)
 
 
 def _who(weeks: Weeks, pseudonyms: bool) -> list[tuple[str, list[str]]]:

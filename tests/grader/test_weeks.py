@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.errors import GraderError
-from grader.plots import Box, boxes, dots
+from grader.plots import Box, boxes, marks
 from grader.results import Results
 from grader.weeks import count_weeks, handed_in_again, round_names
 from grader.weeks_page import weeks, weeks_page
@@ -169,7 +169,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
 
 
 def test_a_drawing_is_to_scale():
-    html = str(dots(["a", "b"], [[0, 50], [100, None]], 100, "percent", "d", "A drawing"))
+    html = str(marks(["a", "b"], [[0, 50], [100, None]], 100, "percent", "d", "A drawing"))
     places = [float(x) for x in re.findall(r'<use x="([\d.]+)" y="[\d.]+" href="#d-\w+" [^>]*ink', html)]
     zero, half, whole = sorted(places)
     assert half == pytest.approx((zero + whole) / 2, abs=0.1)
