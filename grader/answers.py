@@ -36,13 +36,13 @@ class WrongTurn:
 
 
 class Recorded:
-    """Answers from a recording. passed: checks, with the digests of replies that a judge let pass."""
+    """Answers from a recording. decided: what a judge found of replies, by check and the reply's digest."""
 
     reference = None
 
     def __init__(self, path: Path):
         self.path = path
-        self.passed: set[tuple[str, bytes]] = set()
+        self.decided: dict[tuple[str, bytes], object] = {}
         try:
             tree = unpack(path.read_bytes())
             if tree["format"] != FORMAT:
@@ -71,10 +71,10 @@ class Recorded:
 
 
 class Live:
-    """Answers from the reference, run now, once a check. passed: as of Recorded."""
+    """Answers from the reference, run now, once a check. decided: as of Recorded."""
 
     def __init__(self, tree: Tree, chapter: str, master: str):
-        self.passed: set[tuple[str, bytes]] = set()
+        self.decided: dict[tuple[str, bytes], object] = {}
         self.tree = tree
         self.chapter = chapter
         self.master = master

@@ -87,23 +87,52 @@ def use_large_pages() -> None:
                 _call("madvise", ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), COLLAPSE)
 
 
-def own_namespaces(limits: Limits) -> None:
-    """Users, processes, mounts and shared memory of its own for this process's children.
+def own_processes(descriptor: int) -> None:
+    """Go on as process 1 of new ones, which `fork_alone` needs, and alone with `descriptor`.
 
-    A new, small /tmp and /dev/shm, and nothing in /proc. The next process forked is process 1, and with it
-    all that it started ends.
+    What was this process waits for it, and ends as it ends.
     """
-    user, group = os.geteuid(), os.getegid()
-    prctl(SET_DUMPABLE, 1)  # else its own files in /proc belong to root
-    unshare(NEW_USER | NEW_MOUNTS | NEW_PIDS | NEW_IPC)
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
-    _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
-    prctl(SET_DUMPABLE, 0)
+    _own_users(NEW_PIDS)
+    child = os.fork()
+    if child:
+        os.close(descriptor)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    die_with_parent()
+
+
+def fork_alone() -> int:
+    """As os.fork; the child is process 1 of new ones: it sees no others; all that it starts ends with it."""
+    unshare(NEW_PIDS)
+    child = os.fork()
+    if child:
+        own = os.pidfd_open(os.getpid())
+        _call("setns", ctypes.c_int(own), ctypes.c_int(NEW_PIDS))  # the next child is to have its own, too
+        os.close(own)
+    return child
+
+
+def own_namespaces(limits: Limits) -> None:
+    """Users, mounts and shared memory of its own for this process.
+
+    A new, small /tmp and /dev/shm, and nothing in /proc.
+    """
+    _own_users(NEW_MOUNTS | NEW_IPC)
     mount("none", "/", None, RECURSIVE | PRIVATE)
     for folder in ("/tmp", "/dev/shm"):
         mount("tmpfs", folder, "tmpfs", NO_SUID | NO_DEVICES, f"{limits.room},mode=700")
     mount("tmpfs", "/proc", "tmpfs", NO_SUID | NO_DEVICES | NO_EXEC | READ_ONLY, "size=4k")
+
+
+def _own_users(more: int) -> None:
+    """A user namespace in which this process is nobody, but may do all; `more` namespaces belong to it."""
+    user, group = os.geteuid(), os.getegid()
+    prctl(SET_DUMPABLE, 1)  # else its own files in /proc belong to root
+    unshare(NEW_USER | more)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
+    _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
+    prctl(SET_DUMPABLE, 0)
 
 
 def drop_capabilities() -> None:
@@ -228,15 +257,17 @@ def _call(name: str, *arguments) -> None:
 
 
 def try_namespaces() -> None:
-    """Make a submission's namespaces and a process in them, to see whether that works here."""
-    own_namespaces(Limits())
-    child = os.fork()
-    if child == 0:
-        drop_capabilities()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        raise OSError(f"a process in them ended with status {status}")
+    """Make the namespaces of two submissions, one after the other, to see whether that works here."""
+    own_processes(os.open(os.devnull, os.O_RDONLY))
+    for _ in range(2):
+        child = fork_alone()
+        if child == 0:
+            own_namespaces(Limits())
+            drop_capabilities()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            raise OSError(f"a process in them ended with status {status}")
 
 
 def try_nothing() -> None:

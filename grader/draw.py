@@ -8,6 +8,7 @@ The n-th call of each method has a stream of its own, derived from the seed, the
 draw a check's inputs again without repeating its other calls.
 """
 
+import functools
 import hashlib
 import math
 
@@ -16,6 +17,11 @@ import torch
 from torch import Tensor, nn
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
+SHIFTS = tuple(map(np.uint64, (30, 27, 31)))  # splitmix64's
+FACTORS = tuple(map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
+PLACES = tuple(map(np.uint64, (43, 22, 1)))  # where the three 21-bit uniforms of a word begin
+LOW = np.uint64(2**21 - 1)
+KEPT = 1 << 14  # counters that are worth the memory
 AROUND_ONE = frozenset({"weight", "scale", "gain", "gamma", "g"})  # last names of vectors that multiply
 
 
@@ -93,8 +99,9 @@ class Draw:
         return _key(self.seed, method, self._calls[method])
 
     def _tensor(self, values: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-        dtype = torch.int64 if values.dtype.kind in "iu" else torch.float32
-        return torch.from_numpy(values.reshape(shape)).to(self.device, dtype)
+        kind = np.int64 if values.dtype.kind in "iu" else np.float32
+        tensor = torch.from_numpy(values.reshape(shape).astype(kind))
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)
 
 
 def _named_once(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -111,10 +118,18 @@ def _key(*parts) -> int:
 
 def _bits(key: int, n: int) -> np.ndarray:
     """n words of 64 bits: splitmix64 (Steele, Lea and Flood, 2014) started at `key`."""
-    z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = (_counters(n) if n <= KEPT else _counters.__wrapped__(n)) + np.uint64(key)
+    z ^= z >> SHIFTS[0]
+    z *= FACTORS[0]
+    z ^= z >> SHIFTS[1]
+    z *= FACTORS[1]
+    z ^= z >> SHIFTS[2]
+    return z
+
+
+@functools.lru_cache(maxsize=256)
+def _counters(n: int) -> np.ndarray:
+    return np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _unit(key: int, n: int) -> np.ndarray:
@@ -131,7 +146,12 @@ def _below(key: int, n: int, bound: int) -> np.ndarray:
 def _normal(key: int, n: int) -> np.ndarray:
     """Sums of twelve 21-bit uniforms less their mean: multiples of 2^-21 up to 6, exact in float32."""
     words = _bits(key, 4 * n)
-    low = np.uint64(2**21 - 1)
-    three = (words >> np.uint64(43)) + ((words >> np.uint64(22)) & low) + ((words >> np.uint64(1)) & low)
-    total = three[0::4] + three[1::4] + three[2::4] + three[3::4]  # quicker than a sum over rows
-    return (total.astype(np.int64) - 6 * (2**21 - 1)).astype(np.float64) * 2.0**-21
+    three = words >> PLACES[0]
+    for place in PLACES[1:]:
+        uniform = words >> place
+        uniform &= LOW
+        three += uniform
+    total = three[0::4] + three[1::4]  # quicker than a sum over rows
+    total += three[2::4]
+    total += three[3::4]
+    return (total.astype(np.float64) - 6 * (2**21 - 1)) * 2.0**-21

@@ -41,6 +41,8 @@ OTHERS = ("torch", "numpy", "builtins", "sys", "math")  # modules whose names ar
 SWITCHES = ("torch.backends", "torch._dynamo.config", "torch._inductor.config")  # but these are
 
 NAMING = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Import, ast.ImportFrom, ast.FunctionDef)
+PATHS = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
+BINDING = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.NamedExpr)
 BUILTINS = frozenset(dir(builtins))
 
 SHORT = {"nn.": "torch.nn.", "F.": "torch.nn.functional.", "np.": "numpy."}
@@ -123,11 +125,9 @@ class ForbiddenCalls(TorchFunctionMode):
 
     def __init__(self, forbidden: tuple[str, ...], is_student_file: Callable[[str], bool]):
         super().__init__()
-        full = [_full(pattern) for pattern in forbidden]
-        self.patterns = [p.rpartition(".")[2] for p in full if p.startswith((".", "torch."))]
+        self.patterns, self._is_forbidden = _watched(tuple(forbidden))
         self.is_student_file = is_student_file
         self.use: Use | None = None
-        self._is_forbidden: dict[str, bool] = {}  # by name, so that each is matched once
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         name = getattr(function, "__name__", "")
@@ -147,6 +147,13 @@ class ForbiddenCalls(TorchFunctionMode):
         if frame and self.is_student_file(frame.f_code.co_filename):
             return frame.f_lineno
         return None
+
+
+@functools.cache
+def _watched(forbidden: tuple[str, ...]) -> tuple[list[str], dict[str, bool]]:
+    """The last names of what torch calls by one, and what is known of names, so that each is matched once."""
+    full = [_full(pattern) for pattern in forbidden]
+    return [p.rpartition(".")[2] for p in full if p.startswith((".", "torch."))], {}
 
 
 def _is_text(frame) -> bool:
@@ -183,7 +190,7 @@ class _Module:
         aliases, stars = _bindings(parts, self.aliases)
         paths = []
         for part in parts:
-            path = _resolve(part, aliases) if isinstance(part, ast.expr) else None
+            path = _resolve(part, aliases) if isinstance(part, PATHS) else None
             if path is None and isinstance(part, ast.Attribute):
                 path = f"?.{part.attr}"
             if path is not None:
@@ -216,13 +223,31 @@ class _Module:
     def nodes_in(self, statement: ast.stmt) -> list[ast.AST]:
         """The statement and all below it."""
         if statement not in self._nodes:
-            self._nodes[statement] = list(ast.walk(statement))
+            self._nodes[statement] = _walk(statement)
         return self._nodes[statement]
 
 
 @functools.lru_cache(maxsize=16)
 def _parse(source: str) -> _Module:
     return _Module(source)
+
+
+def forget() -> None:
+    """Let go of the modules that were looked at."""
+    _parse.cache_clear()
+
+
+def _walk(node: ast.AST) -> list[ast.AST]:
+    """As ast.walk, quicker, and without saying of each name whether it is read or written."""
+    found = [node]
+    for one in found:  # which grows meanwhile
+        for name in one._fields:
+            value = getattr(one, name, None)
+            if type(value) is list:
+                found += [part for part in value if isinstance(part, ast.AST)]
+            elif name != "ctx" and isinstance(value, ast.AST):
+                found.append(value)
+    return found
 
 
 def _statements(body: list[ast.stmt]):
@@ -243,13 +268,16 @@ def _bindings(nodes, outer: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """What names stand for, from imports and plain assignments, and the modules imported with a star."""
     aliases, stars, assignments = dict(outer), [], []
     for node in nodes:
+        if not isinstance(node, BINDING):
+            continue
         if isinstance(node, ast.Import):
             for a in node.names:
                 aliases[a.asname or a.name.split(".")[0]] = a.name if a.asname else a.name.split(".")[0]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            stars += [node.module for a in node.names if a.name == "*"]
-            aliases |= {(a.asname or a.name): f"{node.module}.{a.name}" for a in node.names if a.name != "*"}
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+        elif isinstance(node, ast.ImportFrom):
+            names = node.names if node.level == 0 else []
+            stars += [node.module for a in names if a.name == "*"]
+            aliases |= {(a.asname or a.name): f"{node.module}.{a.name}" for a in names if a.name != "*"}
+        elif node.value is not None:
             assignments.append(node)
     for node in assignments:
         path = _resolve(node.value, aliases)
@@ -307,6 +335,7 @@ def _full(pattern: str) -> str:
     return pattern
 
 
+@functools.lru_cache(maxsize=4096)
 def _matches(path: str, pattern: str) -> bool:
     last = path.rpartition(".")[2]
     if pattern.startswith("."):

@@ -27,6 +27,7 @@ from grader.verdicts import Verdict
 
 FORMAT = 1
 PRINTED = 20_000  # characters that a report keeps
+TEXTS = 5000  # failures whose words are kept
 UNTOLD = frozenset({"passed", "not started", "blocked", "missing"})  # there is nothing to say about its code
 
 
@@ -42,27 +43,21 @@ class ChapterJudge:
         self.master = master
         self.tier = tier
         self.hidden = (folder.root, *hidden)
+        self._texts: dict[tuple, str] = {}
+        self._untouched: dict[str, dict] = {}  # by the file's name, which is told
 
     def judge(self, student: str, handed_in: HandedIn, earlier: dict[str, HandedIn] | None = None) -> dict:
         """The report on what a student handed in for this chapter, beside what for earlier ones."""
         start = time.monotonic()
         graded = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        run = self.run(handed_in, earlier)
-        try:
-            verdicts = [run.verdict(check.name) for check in self.hidden_checks]
-            states = exercise_states(run)
-            failed = {verdict.check.exercise for verdict in verdicts if verdict.outcome not in UNTOLD}
-            shown = self._public_verdicts(handed_in, failed, run) if failed and run.imported else []
-        finally:
-            run.close()
-        exercises = self._exercises(states, verdicts)
+        found = self._found(handed_in, earlier)
         return {
             "format": FORMAT,
             "student": student,
             "chapter": self.chapter.name,
             "title": self.course_chapter.title,
             "module": self.course_chapter.module,
-            "points": sum(exercise["points"] for exercise in exercises),
+            "points": sum(exercise["points"] for exercise in found["exercises"]),
             "max": self.course_chapter.total,
             "submission": {
                 "name": handed_in.name,
@@ -70,17 +65,16 @@ class ChapterJudge:
                 "notes": list(handed_in.notes),
                 "problem": handed_in.problem,
             },
-            "exercises": exercises,
-            "checks": [self._check(v, run, True) for v in verdicts]
-            + [self._check(v, run, False) for v in shown],
-            "printed": run.printed[:PRINTED],
+            "exercises": found["exercises"],
+            "checks": found["checks"],
+            "printed": found["printed"],
             "tier": {"name": self.tier.name, "says": self.tier.says},
             "hashes": self.hashes | {"submission": submission_hash(handed_in, earlier)},
-            "faults": [verdict.message for verdict in verdicts if verdict.outcome == "grader fault"],
+            "faults": found["faults"],
             "times": {
                 "graded": graded,
                 "seconds": round(time.monotonic() - start, 3),
-                "import_seconds": round(run.import_seconds, 3),
+                "import_seconds": found["import_seconds"],
             },
         }
 
@@ -127,7 +121,42 @@ class ChapterJudge:
             self.live.expected(check)
         return Server(self.tier, worker_job(self.chapter.tree, self.chapter.name), self.hidden)
 
+    @cached_property
+    def stub(self) -> str:
+        """The module as students got it; nothing where checks look at a student's other chapters, too."""
+        assembled = any(check.assembled for check in self.hidden_checks)
+        return "" if assembled else self.folder.stubs.get(self.chapter.name, "")
+
     # ---- parts of a report ----
+
+    def _found(self, handed_in: HandedIn, earlier: dict[str, HandedIn] | None) -> dict:
+        """What of a report comes of the submission; of an untouched stub, which many hand in, only once."""
+        if not self.stub or handed_in.source != self.stub:
+            return self._look_at(handed_in, earlier)
+        if handed_in.name not in self._untouched:
+            found = self._look_at(handed_in, earlier)
+            if found["faults"]:
+                return found
+            self._untouched[handed_in.name] = found
+        return self._untouched[handed_in.name]
+
+    def _look_at(self, handed_in: HandedIn, earlier: dict[str, HandedIn] | None) -> dict:
+        run = self.run(handed_in, earlier)
+        try:
+            verdicts = [run.verdict(check.name) for check in self.hidden_checks]
+            states = exercise_states(run)
+            failed = {verdict.check.exercise for verdict in verdicts if verdict.outcome not in UNTOLD}
+            shown = self._public_verdicts(handed_in, failed, run) if failed and run.imported else []
+        finally:
+            run.close()
+        checks = [self._check(v, run, True) for v in verdicts] + [self._check(v, run, False) for v in shown]
+        return {
+            "exercises": self._exercises(states, verdicts),
+            "checks": checks,
+            "printed": run.printed[:PRINTED],
+            "faults": [verdict.message for verdict in verdicts if verdict.outcome == "grader fault"],
+            "import_seconds": round(run.import_seconds, 3),
+        }
 
     def _public_verdicts(self, handed_in: HandedIn, exercises: set[str], after: JudgedRun) -> list[Verdict]:
         """What the public checks of failed exercises say, since their numbers may be shown."""
@@ -172,7 +201,6 @@ class ChapterJudge:
 
     def _check(self, verdict: Verdict, run: JudgedRun, hidden: bool) -> dict:
         check = verdict.check
-        folder = self.chapter.exercises_folder.relative_to(self.folder.root).as_posix()
         report = {
             "name": check.name,
             "exercise": check.exercise,
@@ -192,8 +220,20 @@ class ChapterJudge:
             ]
             report["fault"] = {"type": fault.type, "message": fault.message, "lines": lines}
         if verdict.outcome not in ("passed", "not started", "blocked"):
-            report["shown"] = failure_text(verdict, "" if hidden else f"pytest {folder} -k {check.name}")
+            report["shown"] = self._shown(verdict, hidden)
         return report
+
+    def _shown(self, verdict: Verdict, hidden: bool) -> str:
+        """A failure in words; those of a reply that came before are kept."""
+        key = (verdict.check.name, verdict.reply.digest, hidden) if verdict.outcome == "wrong" else None
+        if key not in self._texts:
+            folder = self.chapter.relative(self.chapter.exercises_folder)
+            command = "" if hidden else f"pytest {folder} -k {verdict.check.name}"
+            text = failure_text(verdict, command)
+            if key is None or len(self._texts) >= TEXTS:
+                return text
+            self._texts[key] = text
+        return self._texts[key]
 
 
 def worker_job(tree: Tree, chapter: str) -> dict:

@@ -8,6 +8,7 @@ import builtins
 import functools
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from grader.answers import Live, Recorded
@@ -29,6 +30,7 @@ IMPORT_SECONDS = 20.0
 GRACE_SECONDS = 3.0  # beyond a check's own limit, until which the worker tells the line that it stopped at
 ALL_SECONDS = 240.0  # for all checks of one submission together
 SERVER_FAULTS = 3
+DECIDED = 5000  # replies that are known again
 TOOLS = ("tools",)  # among the uses: of what gets behind such a check
 REPLIES = frozenset({"seen", "error", "not started", "timeout", "forbidden"})
 ENDED = {"died": "error", "malformed": "error", "late": "timeout", "memory": "memory"}
@@ -82,7 +84,7 @@ class JudgedRun(ChapterRun):
         self._seconds = 0.0
         self._server_faults = 0
         self._no_server = ""  # why there is none; then nothing can be said about any check
-        self._uses: dict[tuple, Use | None] = {}
+        self._uses: dict[tuple, Use | None] = dict(after._uses) if after is not None else {}
         self._defined: frozenset[str] = frozenset()
 
     def close(self) -> None:
@@ -136,13 +138,15 @@ class JudgedRun(ChapterRun):
         return reply
 
     def _decide(self, check: Check, reply: Reply, seed: int) -> Verdict:
-        """What passed in this round is known by its digest: most submissions that are right say the same."""
-        known = (check.name, reply.digest)
-        if known in self.answers.passed:
-            return Verdict(check, "passed", reply=reply)
+        """What was seen once in this round is known by its digest: those who are right see the same."""
+        key = (check.name, reply.digest)
+        known = self.answers.decided.get(key)
+        if known is not None:
+            return Verdict(check, "passed", reply=reply) if known.passed else replace(known, reply=reply)
         verdict = super()._decide(check, reply, seed)
-        if verdict.passed:
-            self.answers.passed.add(known)
+        lasting = reply.outcome == "seen" and verdict.outcome in ("passed", "wrong")
+        if lasting and len(self.answers.decided) < DECIDED:
+            self.answers.decided[key] = replace(verdict, reply=None)
         return verdict
 
     @property
@@ -164,14 +168,14 @@ class JudgedRun(ChapterRun):
     def _begin(self) -> Reply:
         """A fresh process that has read and imported the submission."""
         self._submission = self._fresh()
-        wanted = list(dict.fromkeys((check.exercise, check.forbidden) for check in self.checks.values()))
+        keys = [*dict.fromkeys((check.exercise, check.forbidden) for check in self.checks.values()), TOOLS]
+        wanted = [key for key in keys if key not in self._uses]
         request = {"do": "read", "source": self.handed_in.source, "name": self.handed_in.name}
-        request["forbidden"] = [[exercise, list(patterns)] for exercise, patterns in wanted]
+        request["uses"] = [None if key is TOOLS else [key[0], list(key[1])] for key in wanted]
         reply = self._ask(pack(request), READ_SECONDS)
         if reply.outcome != "seen":
             return reply
-        keys = [*wanted, TOOLS]
-        for key, found in zip(keys, reply.observation["uses"], strict=True):  # no student code ran yet
+        for key, found in zip(wanted, reply.observation["uses"], strict=True):  # no student code ran yet
             self._uses[key] = Use(*found[0]) if found else None
         pieces = list(self._earlier.items()) if self._together else []
         request = {"do": "load", "seconds": IMPORT_SECONDS}
@@ -222,7 +226,7 @@ class JudgedRun(ChapterRun):
         try:
             packed = self._submission.ask_packed(request, seconds)
             digest = hashlib.sha256(packed).digest()
-            if check is not None and (check.name, digest) in self.answers.passed:
+            if check is not None and (check.name, digest) in self.answers.decided:
                 reply = Reply("seen")
             else:
                 reply = self._to_reply(check, opened(packed))

@@ -87,7 +87,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run needs beside the check and the module."""
+    """What a run needs beside the check and the module.
+
+    alone: in a process of its own, where nobody minds what a run leaves changed.
+    """
 
     seed: int
     device: str = "cpu"
@@ -96,6 +99,7 @@ class Setting:
     other_module: Callable[[str], ModuleType] | None = None
     is_student_file: Callable[[str], bool] | None = None
     pass_through: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+    alone: bool = False
 
 
 def observe(function: Callable, parameters: tuple[str, ...], module: ModuleType, setting: Setting) -> Reply:
@@ -106,7 +110,10 @@ def observe(function: Callable, parameters: tuple[str, ...], module: ModuleType,
     try:
         with contextlib.ExitStack() as stack:
             given = [module, *(_given(name, setting, stack) for name in parameters[1:])]
-            stack.enter_context(clean_state(setting.seed))
+            if setting.alone:
+                set_state(setting.seed)
+            else:
+                stack.enter_context(clean_state(setting.seed))
             stack.enter_context(time_limit(setting.seconds))
             if calls.patterns:
                 stack.enter_context(calls)
@@ -186,11 +193,8 @@ def exception_message(error: BaseException) -> str:
         return f"(its message cannot be shown: {type(other).__name__})"
 
 
-@contextlib.contextmanager
-def clean_state(seed: int):
-    """Every run begins with the same random state, float32 and gradients, and leaves none changed."""
-    torch_state, python_state = torch.get_rng_state(), random.getstate()
-    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+def set_state(seed: int) -> None:
+    """What every run begins with: the same random state, float32 and gradients."""
     # torch.manual_seed queues a stack trace for a CUDA that is not initialised: half a small check's time
     if torch.cuda.is_initialized():
         torch.manual_seed(seed)
@@ -200,6 +204,14 @@ def clean_state(seed: int):
         sys.modules["numpy.random"].seed(seed % 2**32)
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
+
+
+@contextlib.contextmanager
+def clean_state(seed: int):
+    """As set_state; afterwards all is as it was."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    set_state(seed)
     try:
         yield
     finally:

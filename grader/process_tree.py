@@ -13,6 +13,11 @@ def open_proc() -> int:
     return os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def own_number(proc: int) -> int:
+    """This process's number there, which is another one than its own where it has new ones."""
+    return int(os.readlink("self", dir_fd=proc))
+
+
 def descendants(pid: int, proc: int) -> list[int]:
     """The process's children, their children, and so on; parents first."""
     found, waiting = [], [pid]

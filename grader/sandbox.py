@@ -270,8 +270,8 @@ def _seen_at(path: Path) -> Path:
 
 @functools.cache
 def worker_files() -> tuple[Path, ...]:
-    """The files of the grader that a worker has: its own module, and what that imports, step by step."""
-    found, waiting = [HERE / "__init__.py"], [HERE / "worker.py"]
+    """The files of the grader that a worker has: the fork server's, and what that imports, step by step."""
+    found, waiting = [HERE / "__init__.py"], [HERE / "fork_server.py"]
     while waiting:
         file = waiting.pop()
         found.append(file)

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -43,14 +42,15 @@ class ServerFault(Exception):
 
 
 class Server:
-    """A warm fork server for one chapter. job: what worker.py's functions look up in theirs."""
+    """A warm fork server for one chapter. job: what fork_server.py's and worker.py's functions look up
+    in theirs."""
 
     def __init__(self, tier: Tier, job: dict, hidden: tuple[Path, ...] = ()):
         self.tier = tier
         self.hidden = hidden
         own_user = tier.name == "other user"
         limits = dataclasses.asdict(confine.Limits())
-        self.job = job | {"namespaces": tier.name == "bubblewrap", "own_user": own_user, "limits": limits}
+        self.job = job | {"own_user": own_user, "limits": limits}
         self._slot: Slot | None = None
         self._process: subprocess.Popen | None = None
         self._control: socket.socket | None = None
@@ -62,8 +62,8 @@ class Server:
         self.stop()
         self._slot = Slot().__enter__()
         ours, theirs = socket.socketpair()
-        call = ("grader.worker", "serve")
-        command = behind(self.tier, self._slot, call, {"control": theirs.fileno()}, self.hidden)
+        arguments = {"control": theirs.fileno(), "alone": self.tier.name == "bubblewrap"}
+        command = behind(self.tier, self._slot, ("grader.fork_server", "serve"), arguments, self.hidden)
         with tempfile.TemporaryFile() as complaints:
             self._process = subprocess.Popen(
                 command,
@@ -163,6 +163,9 @@ class Submission:
 
     def __init__(self, channel: socket.socket, output: socket.socket, leash: socket.socket):
         self._channel, self._output, self._leash = channel, output, leash
+        self._ready = select.poll()
+        for end in (channel, output, leash):
+            self._ready.register(end, select.POLLIN)
         self._reader = FrameReader()
         self._printed = bytearray()
         self._printed_bytes = 0
@@ -181,8 +184,8 @@ class Submission:
     def ask_packed(self, request: bytes, seconds: float) -> bytes:
         """Its reply, of which nothing is known but that it is one."""
         end = time.monotonic() + seconds
-        number = secrets.token_hex(8)
-        if self._reader.waiting or select.select([self._channel], [], [], 0)[0]:
+        number = os.urandom(8).hex()  # nobody can reply before it is asked
+        if self._reader.waiting or self._channel.fileno() in self._with_news(0):
             self._unasked()
         try:
             self._channel.settimeout(max(0.01, seconds))
@@ -212,11 +215,10 @@ class Submission:
             left = end - time.monotonic()
             if left <= 0:
                 raise Lost("late", f"no reply in {seconds:g} s")
-            ends = [one for one in (self._channel, self._output, self._leash) if one.fileno() >= 0]
-            ready, _, _ = select.select(ends, [], [], left)
-            if self._output in ready:
+            ready = self._with_news(left)
+            if self._output.fileno() in ready:
                 self._drain()
-            if self._channel in ready:
+            if self._channel.fileno() in ready:
                 try:
                     data = self._channel.recv(1 << 20)
                 except OSError:
@@ -229,8 +231,12 @@ class Submission:
                     raise _unreadable(error) from None
                 if reply is not None:
                     return reply
-            elif self._leash in ready:
+            elif self._leash.fileno() in ready:
                 raise self._died()
+
+    def _with_news(self, seconds: float) -> set[int]:
+        """The ends from which something came, or which ended, after so many seconds at most."""
+        return {end for end, _ in self._ready.poll(1000 * seconds)}
 
     def _drain(self) -> None:
         """Take what was printed, so that printing never waits for us; keep the beginning."""
@@ -240,6 +246,7 @@ class Submission:
             except OSError:
                 return
             if not data:
+                self._ready.unregister(self._output)
                 self._output.close()  # by the submission: it has no other end
                 return
             self._printed_bytes += len(data)

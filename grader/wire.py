@@ -62,8 +62,9 @@ class FrameReader:
 
 def read_frame(descriptor: int) -> dict:
     """The next frame's tree from a descriptor, waiting for it; EOFError when there is no more."""
-    length = int.from_bytes(_read_exactly(descriptor, LENGTH_BYTES), "big")
-    number = _read_exactly(descriptor, NUMBER_BYTES).rstrip(b" ").decode("ascii")
+    begin = _read_exactly(descriptor, LENGTH_BYTES + NUMBER_BYTES)
+    length = int.from_bytes(begin[:LENGTH_BYTES], "big")
+    number = begin[LENGTH_BYTES:].rstrip(b" ").decode("ascii")
     return unpack(_read_exactly(descriptor, length)) | {"number": number}
 
 

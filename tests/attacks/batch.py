@@ -80,6 +80,7 @@ class Batch:
     def attacked_by(self, attack: Attack) -> dict:
         """What came of an attack, and of an honest student after it."""
         self.judge.server.start()
+        self.alone = len(process_tree.descendants(self.judge.server._process.pid, self.proc))
         before, descriptors = self.processes(), len(os.listdir("/proc/self/fd"))
         start = time.monotonic()
         row = {"attack": str(attack)}
@@ -131,7 +132,8 @@ class Batch:
             more = self.processes() - before
             running = self.judge.server._process
             if more and running is not None and running.pid not in before:
-                more -= {running.pid, *process_tree.descendants(running.pid, self.proc)[:2]}
+                below = process_tree.descendants(running.pid, self.proc)
+                more -= {running.pid, *below[: self.alone]}
             if not more:
                 return 0
             time.sleep(0.01)

@@ -79,7 +79,7 @@ def test_without_a_worker_nothing_is_said_about_anybody(judge, monkeypatch):
     }
 
 
-def test_a_reply_that_passed_is_known_again_and_only_for_its_check(tier, monkeypatch):
+def test_a_reply_that_came_before_is_known_again_and_only_for_its_check(tier, monkeypatch):
     judging = ChapterJudge(COURSE, "ch3", "a master", tier)
     opened, said = [], judged_run.opened
     monkeypatch.setattr(judged_run, "opened", lambda reply: opened.append(reply) or said(reply))
@@ -90,8 +90,9 @@ def test_a_reply_that_passed_is_known_again_and_only_for_its_check(tier, monkeyp
         again = judging.judge("bob", handed_in(judging, judging.chapter.source))
         assert len(opened) == 2 + checks + 2 and again["points"] == first["points"] == first["max"]
 
-        known = judging.live.passed
-        monkeypatch.setattr(judging.live, "passed", {(name + "?", digest) for name, digest in known})
+        known = judging.live.decided.items()
+        others = {(name + "?", digest): verdict for (name, digest), verdict in known}
+        monkeypatch.setattr(judging.live, "decided", others)
         judging.judge("carl", handed_in(judging, judging.chapter.source))
         assert len(opened) == 2 + checks + 2 + 2 + checks
     finally:

@@ -61,7 +61,7 @@ def left_over(server) -> list[int]:
 def begun(server, source: str):
     """A submission that has read and imported `source`."""
     submission = server.submission()
-    read = {"do": "read", "source": source, "name": "attention.py", "forbidden": []}
+    read = {"do": "read", "source": source, "name": "attention.py", "uses": [None]}
     assert submission.ask(read, 10)["outcome"] == "seen"
     load = {"do": "load", "pieces": [], "seconds": 5.0, "exercises": ["answer"]}
     return submission, submission.ask(load, 10)
@@ -120,7 +120,7 @@ def test_a_module_that_cannot_be_imported(server):
     assert reply["outcome"] == "error" and reply["fault"][2] == [["attention.py", 2, "<module>"]]
     submission.end()
     submission = server.submission()
-    reply = submission.ask({"do": "read", "source": "def f(:\n", "name": "attention.py", "forbidden": []}, 10)
+    reply = submission.ask({"do": "read", "source": "def f(:\n", "name": "attention.py", "uses": [None]}, 10)
     assert reply["outcome"] == "error" and reply["fault"][0] == "SyntaxError"
     submission.end()
 
