@@ -37,6 +37,7 @@ Names of the check file that its functions use travel with them if the file list
 Importing this module costs nothing: no torch, no numpy.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -92,12 +93,12 @@ class Check:
     def where(self) -> str:
         return f"{self.path}:{self.line}"
 
-    @property
+    @functools.cached_property
     def other_modules(self) -> tuple[str, ...]:
         """The parameters that name another chapter's module."""
         return tuple(name for name in self.parameters[1:] if name not in GIVEN)
 
-    @property
+    @functools.cached_property
     def watches(self) -> bool:
         """Whether it looks at how the code works, not only at what comes of it."""
         return bool(self.forbidden) or not {"operators", "steps"}.isdisjoint(self.parameters)

@@ -11,6 +11,7 @@ draw a check's inputs again without repeating its other calls.
 import functools
 import hashlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 SHIFTS = tuple(map(np.uint64, (30, 27, 31)))  # splitmix64's
+STEP = np.uint64(0x9E3779B97F4A7C15)
 FACTORS = tuple(map(np.uint64, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
 PLACES = tuple(map(np.uint64, (43, 22, 1)))  # where the three 21-bit uniforms of a word begin
 LOW = np.uint64(2**21 - 1)
-KEPT = 1 << 14  # counters that are worth the memory
+FEW = 1 << 14  # numbers that are worth keeping, or drawing together
 AROUND_ONE = frozenset({"weight", "scale", "gain", "gamma", "g"})  # last names of vectors that multiply
 
 
@@ -84,9 +86,10 @@ class Draw:
         stream = self._stream("fill")
         if self.device.type != "cpu":
             module = module.to(self.device)
+        named = _named_once(module)
+        drawn = _normals([(_key(stream, name), parameter.numel()) for name, parameter in named])
         with torch.no_grad():
-            for name, parameter in _named_once(module):
-                values = _normal(_key(stream, name), parameter.numel())
+            for (name, parameter), values in zip(named, drawn, strict=True):
                 if parameter.ndim >= 2:
                     values = values / math.sqrt(math.prod(parameter.shape[1:]))
                 else:
@@ -118,7 +121,11 @@ def _key(*parts) -> int:
 
 def _bits(key: int, n: int) -> np.ndarray:
     """n words of 64 bits: splitmix64 (Steele, Lea and Flood, 2014) started at `key`."""
-    z = (_counters(n) if n <= KEPT else _counters.__wrapped__(n)) + np.uint64(key)
+    return _mixed(_counters(n) + np.uint64(key))
+
+
+def _mixed(z: np.ndarray) -> np.ndarray:
+    """splitmix64's output for each of its states."""
     z ^= z >> SHIFTS[0]
     z *= FACTORS[0]
     z ^= z >> SHIFTS[1]
@@ -127,9 +134,13 @@ def _bits(key: int, n: int) -> np.ndarray:
     return z
 
 
-@functools.lru_cache(maxsize=256)
 def _counters(n: int) -> np.ndarray:
-    return np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return _few_counters(n) if n <= FEW else np.arange(1, n + 1, dtype=np.uint64) * STEP
+
+
+@functools.lru_cache(maxsize=256)
+def _few_counters(n: int) -> np.ndarray:
+    return np.arange(1, n + 1, dtype=np.uint64) * STEP
 
 
 def _unit(key: int, n: int) -> np.ndarray:
@@ -145,7 +156,22 @@ def _below(key: int, n: int, bound: int) -> np.ndarray:
 
 def _normal(key: int, n: int) -> np.ndarray:
     """Sums of twelve 21-bit uniforms less their mean: multiples of 2^-21 up to 6, exact in float32."""
-    words = _bits(key, 4 * n)
+    return _sums(_bits(key, 4 * n))
+
+
+def _normals(streams: list[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """_normal of each (key, n); of many small ones at once, which is quicker."""
+    if sum(n for _, n in streams) > FEW or not streams:
+        yield from (_normal(key, n) for key, n in streams)
+        return
+    together = _sums(_mixed(np.concatenate([_counters(4 * n) + np.uint64(key) for key, n in streams])))
+    end = 0
+    for _, n in streams:
+        begin, end = end, end + n
+        yield together[begin:end]
+
+
+def _sums(words: np.ndarray) -> np.ndarray:
     three = words >> PLACES[0]
     for place in PLACES[1:]:
         uniform = words >> place

@@ -31,6 +31,7 @@ GRACE_SECONDS = 3.0  # beyond a check's own limit, until which the worker tells 
 ALL_SECONDS = 240.0  # for all checks of one submission together
 SERVER_FAULTS = 3
 DECIDED = 5000  # replies that are known again
+LASTING = frozenset({"passed", "wrong", "not started"})  # of which the reply alone decides what is told
 TOOLS = ("tools",)  # among the uses: of what gets behind such a check
 REPLIES = frozenset({"seen", "error", "not started", "timeout", "forbidden"})
 ENDED = {"died": "error", "malformed": "error", "late": "timeout", "memory": "memory"}
@@ -144,8 +145,11 @@ class JudgedRun(ChapterRun):
         if known is not None:
             return Verdict(check, "passed", reply=reply) if known.passed else replace(known, reply=reply)
         verdict = super()._decide(check, reply, seed)
-        lasting = reply.outcome == "seen" and verdict.outcome in ("passed", "wrong")
-        if lasting and len(self.answers.decided) < DECIDED:
+        if (
+            verdict.outcome in LASTING
+            and reply.outcome in ("seen", "not started")
+            and len(self.answers.decided) < DECIDED
+        ):
             self.answers.decided[key] = replace(verdict, reply=None)
         return verdict
 

@@ -12,6 +12,7 @@ pairs, each as `[[misconception.also]]` with `replace` and `with`.
 """
 
 import ast
+import functools
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,18 +68,27 @@ def patched_source(source: str, misconception: Misconception) -> str:
                 f" {misconception.exercise}, and must stand once"
             )
         inside = inside.replace(replace, with_)
-    patched = before + inside + after
     try:
-        ast.parse(patched)
-        same = ast.dump(ast.parse(inside)) == ast.dump(ast.parse(definition))
+        same = _is_same(ast.parse(inside), ast.parse(definition))
     except SyntaxError as error:
         raise GraderError(
             f"{misconception.where}: {misconception.name}: the patched solution is no Python"
-            f" (line {error.lineno}: {error.msg})"
+            f" (line {first - 1 + (error.lineno or 1)}: {error.msg})"
         ) from None
     if same:
         raise GraderError(f"{misconception.where}: {misconception.name} changes nothing")
-    return patched
+    return before + inside + after
+
+
+def _is_same(one, other) -> bool:
+    """Whether two syntax trees, or parts of them, say the same; as ast.dump would, but for its time."""
+    if isinstance(one, ast.AST):
+        return type(one) is type(other) and all(
+            _is_same(getattr(one, name, None), getattr(other, name, None)) for name in one._fields
+        )
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(_is_same, one, other))
+    return type(one) is type(other) and one == other
 
 
 class MisconceivedModules:
@@ -126,10 +136,19 @@ def _line_of(name: object, text: str) -> int:
 
 
 def _lines_of(source: str, misconception: Misconception) -> tuple[int, int]:
-    for node in ast.parse(source).body:
-        is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
-        if is_definition and node.name == misconception.exercise:
-            return min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno
-    raise GraderError(
-        f"{misconception.where}: {misconception.name}: the solution has no {misconception.exercise}"
-    )
+    lines = _definitions(source)
+    if misconception.exercise not in lines:
+        raise GraderError(
+            f"{misconception.where}: {misconception.name}: the solution has no {misconception.exercise}"
+        )
+    return lines[misconception.exercise]
+
+
+@functools.lru_cache(maxsize=16)
+def _definitions(source: str) -> dict[str, tuple[int, int]]:
+    """The first and last line of each function and class."""
+    return {
+        node.name: (min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
