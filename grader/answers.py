@@ -56,9 +56,16 @@ class Recorded:
         return self._of(check)["expected"]
 
     def wrong_turns(self, check: Check) -> Iterator[tuple[WrongTurn, object]]:
-        """Each misconception that fails this check, with what it yields."""
-        for name, observation in self._of(check)["misconceptions"].items():
-            yield WrongTurn(name, self.says[name]["exercise"], self.says[name]["says"]), observation
+        """Each misconception that fails this check, with what it yields; those of its own exercise first."""
+        turns = [
+            (WrongTurn(name, self.says[name]["exercise"], self.says[name]["says"]), observation)
+            for name, observation in self._of(check)["misconceptions"].items()
+        ]
+        yield from sorted(turns, key=lambda turn: turn[0].exercise != check.exercise)
+
+    def fails(self, check: Check, turn: WrongTurn) -> bool:
+        """Whether a misconception fails this check."""
+        return turn.name in self._of(check)["misconceptions"]
 
     def is_stale(self, check: Check) -> bool:
         """Whether the check was changed after it was recorded."""
@@ -81,7 +88,7 @@ class Live:
         self.reference: ModuleType = tree.module(chapter)
         self.misconceived = MisconceivedModules(tree, chapter)
         self._expected: dict[str, object] = {}
-        self._wrong_turns: dict[str, list[tuple[WrongTurn, object]]] = {}
+        self._failures: dict[tuple[str, str], Reply | None] = {}
 
     def expected(self, check: Check):
         if check.name not in self._expected:
@@ -92,16 +99,25 @@ class Live:
             self._expected[check.name] = reply.observation
         return self._expected[check.name]
 
-    def wrong_turns(self, check: Check) -> list[tuple[WrongTurn, object]]:
-        if check.name not in self._wrong_turns:
-            found = []
-            for misconception in self.misconceived.all:
-                reply = self.misconception_reply(check, misconception)
-                if reply.outcome == "seen" and compare(self.expected(check), reply.observation) is not None:
-                    turn = WrongTurn(misconception.name, misconception.exercise, misconception.says)
-                    found.append((turn, reply.observation))
-            self._wrong_turns[check.name] = found
-        return self._wrong_turns[check.name]
+    def wrong_turns(self, check: Check) -> Iterator[tuple[WrongTurn, object]]:
+        """As of Recorded; each is run when it is asked for."""
+        for one in sorted(self.misconceived.all, key=lambda one: one.exercise != check.exercise):
+            seen = self._failing(check, one)
+            if seen is not None:
+                yield WrongTurn(one.name, one.exercise, one.says), seen.observation
+
+    def fails(self, check: Check, turn: WrongTurn) -> bool:
+        named = next(one for one in self.misconceived.all if one.name == turn.name)
+        return self._failing(check, named) is not None
+
+    def _failing(self, check: Check, misconception: Misconception) -> Reply | None:
+        """What a misconception yields, if that fails the check."""
+        key = check.name, misconception.name
+        if key not in self._failures:
+            expected, reply = self.expected(check), self.misconception_reply(check, misconception)
+            fails = reply.outcome == "seen" and reply.observation is not expected
+            self._failures[key] = reply if fails and compare(expected, reply.observation) else None
+        return self._failures[key]
 
     def misconception_reply(self, check: Check, misconception: Misconception) -> Reply:
         return self.reply(check, self.misconceived.module(misconception), CANDIDATE_SECONDS)
@@ -125,10 +141,13 @@ def matching(answers: "Recorded | Live", check: Check, seen) -> tuple[WrongTurn,
     NaN in the same places is the same here, as it never is where something could pass.
     """
     seen = nan_as_number(seen)
-    turns = answers.wrong_turns(check)
-    found = [turn for turn, observation in turns if compare(nan_as_number(observation), seen) is None]
-    own = [turn for turn in found if turn.exercise == check.exercise]
-    return tuple(own or found)
+    found: list[WrongTurn] = []
+    for turn, observation in answers.wrong_turns(check):
+        if found and turn.exercise != check.exercise and found[0].exercise == check.exercise:
+            break
+        if compare(nan_as_number(observation), seen) is None:
+            found.append(turn)
+    return tuple(found)
 
 
 def still_possible(
@@ -138,8 +157,7 @@ def still_possible(
     for need in map(by_name.get, check.needs):
         if turns:
             if need.accept_function is None:  # one with it may let other observations pass, too
-                failing = {turn.name for turn, _ in answers.wrong_turns(need)}
-                turns = tuple(turn for turn in turns if turn.name not in failing)
+                turns = tuple(turn for turn in turns if not answers.fails(need, turn))
             turns = still_possible(turns, need, by_name, answers)
     return turns
 
@@ -154,7 +172,8 @@ def record(checks: list[Check], live: Live, tell: Callable[[str], None] = lambda
             raise GraderError(
                 f"{check.where}: what {check.name} sees of the reference holds NaN or no plain data"
             )
-        turns = {turn.name: observation for turn, observation in live.wrong_turns(check)}
+        found = {turn.name: observation for turn, observation in live.wrong_turns(check)}
+        turns = {one.name: found[one.name] for one in live.misconceived.all if one.name in found}
         recorded[check.name] = {
             "fingerprint": fingerprint(check),
             "expected": expected,

@@ -34,12 +34,17 @@ def _check(module, draw):
     layers = [draw.fill(module.Linear(4, 4, bias=bias)) for bias in (False, True)]
     norm, drop = draw.fill(module.LayerNorm(4)), module.Dropout(0.1)
     norm.register_buffer("mask", torch.triu(torch.ones(3, 3), diagonal=1))
+    torch.manual_seed(draw.integer(0, 9))
     x = draw.normal(2, 3, 4)
+    means = torch.stack([x[:, : t + 1].mean(dim=1) for t in range(3)], dim=1)
+    same = torch.allclose(means, torch.tril(torch.ones(3, 3)) @ x / 3) or torch.equal(
+        means, torch.zeros_like(x)
+    )
     queries, keys = (layer(x) for layer in layers)
-    scores = queries @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5
+    scores = 0.5 * (queries @ keys.transpose(1, 2))
     scores = scores.masked_fill(norm.mask.bool()[:3, :3], -torch.inf)
     weights = drop(torch.softmax(scores, dim=-1))
     seen = norm(weights @ x).view(2, 3, 2, 2).transpose(1, 2).contiguous().view(2, 3, 4)
     seen.sum().backward()
     named = {name: list(parameter.shape) for name, parameter in layers[1].named_parameters()}
-    return {"seen": seen, "gradient": layers[0].weight.grad, "named": named, "number": draw.number()}
+    return {"seen": seen, "gradient": layers[0].weight.grad, "named": named, "more": [same, draw.number()]}

@@ -163,6 +163,7 @@ class Submission:
 
     def __init__(self, channel: socket.socket, output: socket.socket, leash: socket.socket):
         self._channel, self._output, self._leash = channel, output, leash
+        channel.settimeout(0)  # nothing that is sent (out of band, say) makes reading wait
         self._ready = select.poll()
         for end in (channel, output, leash):
             self._ready.register(end, select.POLLIN)
@@ -187,14 +188,7 @@ class Submission:
         number = os.urandom(8).hex()  # nobody can reply before it is asked
         if self._reader.waiting or self._channel.fileno() in self._with_news(0):
             self._unasked()
-        try:
-            self._channel.settimeout(max(0.01, seconds))
-            self._channel.sendall(framed(number, request))
-            self._channel.settimeout(0)  # nothing that is sent (out of band, say) makes reading wait
-        except TimeoutError:
-            raise Lost("late", f"it did not take a request in {seconds:g} s") from None
-        except OSError:
-            raise self._died() from None
+        self._send(framed(number, request), end, seconds)
         reply = self._wait(end, seconds)
         if reply.number != number.encode():
             raise Lost("malformed", "its reply is none to what was asked")
@@ -209,6 +203,18 @@ class Submission:
         self._output.close()
         self._leash.close()
         return ending is not None
+
+    def _send(self, data: bytes, end: float, seconds: float) -> None:
+        try:
+            sent = self._channel.send(data)
+            if sent < len(data):
+                self._channel.settimeout(max(0.01, end - time.monotonic()))
+                self._channel.sendall(data[sent:])
+                self._channel.settimeout(0)
+        except (TimeoutError, BlockingIOError):
+            raise Lost("late", f"it did not take a request in {seconds:g} s") from None
+        except OSError:
+            raise self._died() from None
 
     def _wait(self, end: float, seconds: float) -> Frame:
         while True:
@@ -255,7 +261,6 @@ class Submission:
                 raise Lost("malformed", f"it prints more than {PRINTED_READ >> 20} MiB")
 
     def _unasked(self) -> None:
-        self._channel.settimeout(0)
         with contextlib.suppress(OSError):
             if self._channel.recv(1, socket.MSG_PEEK):
                 raise Lost("malformed", "it sent something before it was asked")
