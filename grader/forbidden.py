@@ -232,11 +232,6 @@ def _parse(source: str) -> _Module:
     return _Module(source)
 
 
-def forget() -> None:
-    """Let go of the modules that were looked at."""
-    _parse.cache_clear()
-
-
 def _walk(node: ast.AST) -> list[ast.AST]:
     """As ast.walk, quicker, and without saying of each name whether it is read or written."""
     found = [node]

@@ -4,6 +4,7 @@ A report is plain data, as it stands in RESULTS/<student>/<chapter>.json; result
 """
 
 import datetime
+import gc
 import sys
 import time
 from functools import cached_property
@@ -119,6 +120,7 @@ class ChapterJudge:
         """Made after the reference has run, which shows what a solution imports."""
         for check in self.hidden_checks:
             self.live.expected(check)
+        gc.freeze()  # what is here now stays, and need not be looked through for what does not
         return Server(self.tier, worker_job(self.chapter.tree, self.chapter.name), self.hidden)
 
     @cached_property

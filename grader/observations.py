@@ -191,7 +191,9 @@ def unpack(data: bytes):
     try:
         header = json.loads(data[8 : 8 + header_length])
         tree = json.loads(header["__metadata__"]["tree"])
-        tensors = safetensors.torch.load(data)
+        if len(header) == 1 and len(data) > 8 + header_length:
+            raise MalformedObservation("more follows on a tree without tensors")
+        tensors = safetensors.torch.load(data) if len(header) > 1 else {}
         reader = _Reader(tensors)
         value = reader.value(tree, 0)
     except MalformedObservation:
