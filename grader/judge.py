@@ -145,6 +145,7 @@ class ChapterJudge:
     def _look_at(self, handed_in: HandedIn, earlier: dict[str, HandedIn] | None) -> dict:
         run = self.run(handed_in, earlier)
         try:
+            run.ask_together([check.name for check in self.hidden_checks])
             verdicts = [run.verdict(check.name) for check in self.hidden_checks]
             states = exercise_states(run)
             failed = {verdict.check.exercise for verdict in verdicts if verdict.outcome not in UNTOLD}
@@ -173,8 +174,9 @@ class ChapterJudge:
             after=after,
         )
         try:
-            wanted = [check for check in self.chapter.public_checks if check.exercise in exercises]
-            return [run.verdict(check.name) for check in wanted]
+            wanted = [check.name for check in self.chapter.public_checks if check.exercise in exercises]
+            run.ask_together(wanted)
+            return [run.verdict(name) for name in wanted]
         finally:
             run.close()
 

@@ -21,6 +21,7 @@ from grader.intake import HandedIn
 from grader.observations import pack
 from grader.observe import MAX_MESSAGE, NO_REPLY, Fault, Line, Reply
 from grader.own_chapters import needed_chapters
+from grader.seeds import seed_for
 from grader.server import Lost, Server, ServerFault, Submission, opened
 from grader.travel import check_bytecode
 from grader.verdicts import Verdict
@@ -28,6 +29,7 @@ from grader.verdicts import Verdict
 READ_SECONDS = 20.0
 IMPORT_SECONDS = 20.0
 GRACE_SECONDS = 3.0  # beyond a check's own limit, until which the worker tells the line that it stopped at
+TOGETHER_SECONDS = 20.0  # for which a submission is asked several checks at once; the rest one by one
 ALL_SECONDS = 240.0  # for all checks of one submission together
 SERVER_FAULTS = 3
 DECIDED = 5000  # replies that are known again
@@ -81,6 +83,8 @@ class JudgedRun(ChapterRun):
         self._blamed = after is not None and after._blamed
         if after is not None:
             after._leave()  # two processes of a submission could talk to each other
+        self._ahead: dict[str, bytes] = {}  # replies to checks that were asked together
+        self._lost_together = False
         self._endless: set[str] = set()  # exercises that ran too long
         self._seconds = 0.0
         self._server_faults = 0
@@ -90,10 +94,59 @@ class JudgedRun(ChapterRun):
 
     def close(self) -> None:
         """End the submission; a server that may have been tampered with is not used again."""
-        odd = self._blamed or self._server_faults or self.repeated
+        odd = self._blamed or self._server_faults or self.repeated or self._lost_together
         self._leave()
         if (odd or self.server.tier.name != "bubblewrap") and not self.server.is_sound():
             self.server.stop()
+
+    def ask_together(self, names: list[str]) -> None:
+        """Ask checks, and what they need, in one go: the two processes need not take turns.
+
+        A submission that is lost meanwhile is asked all of them again, one by one, in another process.
+        """
+        if self._no_server or self._absence() or self._imported:
+            return
+        try:
+            self._imported = True
+            self._import()
+        except GraderError:
+            return  # `verdict` says so of every check
+        checks = [check for check in self._in_order(names) if self._can_be_asked(check)]
+        if self._import_reply is not None or self._blamed or self.repeated or not checks:
+            return
+        seeds = tuple(seed_for(self.master, self.chapter, check.name) for check in checks)
+        wait = max(check.seconds for check in checks) + GRACE_SECONDS
+        start = time.monotonic()
+        try:
+            replies = self._submission.ask_several(_several(tuple(checks), seeds), len(checks), wait)
+            self._ahead = {check.name: reply for check, reply in zip(checks, replies, strict=False)}
+            self._each_seconds = (time.monotonic() - start) / max(1, len(replies))
+        except Lost:
+            self._lost_together = True
+            self._leave()
+        self._seconds += time.monotonic() - start
+
+    def _in_order(self, names: list[str]) -> list[Check]:
+        """The checks of these names, each after those that it needs."""
+        order: dict[str, Check] = {}
+
+        def add(name: str) -> None:
+            if name not in order:
+                for need in self.checks[name].needs:
+                    add(need)
+                order[name] = self.checks[name]
+
+        for name in names:
+            add(name)
+        return list(order.values())
+
+    def _can_be_asked(self, check: Check) -> bool:
+        return not check.assembled and self._defines(check.exercise) and self._use_in(check) is None
+
+    def _use_in(self, check: Check) -> Use | None:
+        """What a check forbids and the source uses."""
+        use = self._uses.get((check.exercise, check.forbidden))
+        return use or self._uses.get(TOOLS) if check.watches else use
 
     # ---- ChapterRun's steps ----
 
@@ -121,9 +174,7 @@ class JudgedRun(ChapterRun):
         return exercise in self._defined
 
     def _observe(self, check: Check, seed: int) -> Reply:
-        use = self._uses.get((check.exercise, check.forbidden))
-        if check.watches:
-            use = use or self._uses.get(TOOLS)
+        use = self._use_in(check)
         if use is not None:
             return Reply("forbidden", use=use)
         if check.exercise in self._endless:
@@ -164,7 +215,12 @@ class JudgedRun(ChapterRun):
             reply = self._begin()
             if reply.outcome != "seen":
                 return reply
-        reply = self._ask(_check_request(check, seed), check.seconds + GRACE_SECONDS, check)
+        ahead = self._ahead.pop(check.name, None)
+        if ahead is not None:
+            reply = self._reply(ahead, self._each_seconds, check)
+            if reply.outcome != "timeout":
+                return reply
+        reply = self._ask(pack(_check_request(check, seed)), check.seconds + GRACE_SECONDS, check)
         if reply.outcome == "timeout" and not self._blamed:
             raise Lost("late", reply.fault.message)  # perhaps the machine was slow
         return reply
@@ -229,19 +285,22 @@ class JudgedRun(ChapterRun):
         start = time.monotonic()
         try:
             packed = self._submission.ask_packed(request, seconds)
-            digest = hashlib.sha256(packed).digest()
-            if check is not None and (check.name, digest) in self.answers.decided:
-                reply = Reply("seen")
-            else:
-                reply = self._to_reply(check, opened(packed))
         finally:
             taken = time.monotonic() - start
             self._seconds += taken
-        reply.seconds, reply.digest = taken, digest
+        return self._reply(packed, taken, check)
+
+    def _reply(self, packed: bytes, seconds: float, check: Check | None) -> Reply:
+        digest = hashlib.sha256(packed).digest()
+        if check is not None and (check.name, digest) in self.answers.decided:
+            return Reply("seen", seconds=seconds, digest=digest)
+        reply = self._to_reply(check, opened(packed))
+        reply.seconds, reply.digest = seconds, digest
         return reply
 
     def _leave(self) -> None:
         submission, self._submission = self._submission, None
+        self._ahead = {}
         if submission is None:
             return
         if not submission.end():
@@ -286,20 +345,23 @@ class JudgedRun(ChapterRun):
         return Line(source.name, number, function[:120], text)
 
 
-@functools.lru_cache(maxsize=512)
-def _check_request(check: Check, seed: int) -> bytes:
-    """The same for every submission."""
-    return pack(
-        {
-            "do": "check",
-            "code": check_bytecode(check),
-            "function": check.name,
-            "parameters": list(check.parameters),
-            "seed": seed,
-            "seconds": check.seconds,
-            "forbidden": list(check.forbidden),
-        }
-    )
+def _check_request(check: Check, seed: int) -> dict:
+    return {
+        "do": "check",
+        "code": check_bytecode(check),
+        "function": check.name,
+        "parameters": list(check.parameters),
+        "seed": seed,
+        "seconds": check.seconds,
+        "forbidden": list(check.forbidden),
+    }
+
+
+@functools.lru_cache(maxsize=64)
+def _several(checks: tuple[Check, ...], seeds: tuple[int, ...]) -> bytes:
+    """A request for several checks, which is the same for most submissions."""
+    requests = [_check_request(check, seed) for check, seed in zip(checks, seeds, strict=True)]
+    return pack({"do": "checks", "checks": requests, "seconds": TOGETHER_SECONDS})
 
 
 def _of_types(value, *kinds: type) -> list:

@@ -184,15 +184,33 @@ class Submission:
 
     def ask_packed(self, request: bytes, seconds: float) -> bytes:
         """Its reply, of which nothing is known but that it is one."""
+        [reply] = self._replies(request, 0, seconds)
+        return reply
+
+    def ask_several(self, request: bytes, most: int, seconds: float) -> list[bytes]:
+        """Its replies to a request for several, in their order; fewer than `most` if it stopped before.
+
+        seconds: for the first, and from each to the next.
+        """
+        return self._replies(request, most, seconds)[:-1]
+
+    def _replies(self, request: bytes, most: int, seconds: float) -> list[bytes]:
+        """Replies with the numbers 0, 1, ... and then one with the request's own."""
         end = time.monotonic() + seconds
         number = os.urandom(8).hex()  # nobody can reply before it is asked
         if self._reader.waiting or self._channel.fileno() in self._with_news(0):
             self._unasked()
         self._send(framed(number, request), end, seconds)
-        reply = self._wait(end, seconds)
-        if reply.number != number.encode():
-            raise Lost("malformed", "its reply is none to what was asked")
-        return reply.data
+        replies = []
+        while True:
+            reply = self._wait(end, seconds)
+            own = reply.number == number.encode()
+            if not own and (len(replies) == most or reply.number != str(len(replies)).encode()):
+                raise Lost("malformed", "its reply is none to what was asked")
+            replies.append(reply.data)
+            if own:
+                return replies
+            end = time.monotonic() + seconds
 
     def end(self) -> bool:
         """End it and all that it started; whether that went as it should."""
@@ -218,6 +236,9 @@ class Submission:
 
     def _wait(self, end: float, seconds: float) -> Frame:
         while True:
+            reply = self._next_frame(b"")
+            if reply is not None:
+                return reply
             left = end - time.monotonic()
             if left <= 0:
                 raise Lost("late", f"no reply in {seconds:g} s")
@@ -231,14 +252,17 @@ class Submission:
                     data = b""
                 if not data:
                     raise self._died()
-                try:
-                    reply = self._reader.feed(data)
-                except MalformedObservation as error:
-                    raise _unreadable(error) from None
+                reply = self._next_frame(data)
                 if reply is not None:
                     return reply
             elif self._leash.fileno() in ready:
                 raise self._died()
+
+    def _next_frame(self, data: bytes) -> Frame | None:
+        try:
+            return self._reader.feed(data)
+        except MalformedObservation as error:
+            raise _unreadable(error) from None
 
     def _with_news(self, seconds: float) -> set[int]:
         """The ends from which something came, or which ended, after so many seconds at most."""

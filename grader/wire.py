@@ -13,6 +13,9 @@ from grader.observations import MAX_BYTES, MAX_JSON_BYTES, MalformedObservation,
 LENGTH_BYTES = 8
 NUMBER_BYTES = 16
 MAX_FRAME = MAX_BYTES + MAX_JSON_BYTES
+MOST_HELD = 1 << 20
+
+_held = bytearray()  # frames that wait for others
 
 
 class Frame(NamedTuple):
@@ -68,8 +71,13 @@ def read_frame(descriptor: int) -> dict:
     return unpack(_read_exactly(descriptor, length)) | {"number": number}
 
 
-def write_frame(descriptor: int, tree: dict) -> None:
-    data = memoryview(frame(tree))
+def write_frame(descriptor: int, tree: dict, more: bool = False) -> None:
+    """more: others follow, with the last of which it may go out, so that the reader is woken once for all."""
+    _held.extend(frame(tree))
+    if more and len(_held) < MOST_HELD:
+        return
+    data = memoryview(bytes(_held))
+    _held.clear()
     while data:
         data = data[os.write(descriptor, data) :]
 
