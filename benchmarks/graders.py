@@ -1,6 +1,6 @@
 """How long grading chapter 3 takes: this repository's grader, nbgrader, a pytest process each, otter-grader.
 
-    python benchmarks/graders.py [--students 60] [--few 5] [--rounds 2] [--core 0]
+    python benchmarks/graders.py [--students 400] [--few 5] [--rounds 2] [--core 0]
 
 All grade the same class on one core, and take turns, so that a busy machine slows all. The others grade its
 first few. The class repeats: all right, one wrong turn, half done, three wrong turns, untouched. The others'
@@ -24,7 +24,7 @@ from made_submissions import Maker
 from platformdirs import user_cache_path
 from process_cost import Cost, Tree, run
 
-CLASSES = (30, 300)
+CLASSES = (30, 400)
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Turn:
 
 
 def make_class(number: int, seed: int) -> list[Student]:
-    """Right and wrong submissions, in an order that repeats."""
+    """Right and wrong submissions, in an order that repeats. Only the untouched ones are the same text."""
     maker = Maker(seed)
     half = len(maker.chapter.exercises) // 2
     kinds = (
@@ -68,7 +68,11 @@ def make_class(number: int, seed: int) -> list[Student]:
         lambda: maker.wrong(3)[0],
         lambda: maker.stub,
     )
-    return [Student(f"student{i:03}", kinds[i % len(kinds)]()) for i in range(number)]
+    sources = [kinds[i % len(kinds)]() for i in range(number)]
+    return [
+        Student(f"student{i:03}", source if source == maker.stub else f"{source}\n# by student{i:03}\n")
+        for i, source in enumerate(sources)
+    ]
 
 
 def one_turn(
@@ -166,7 +170,7 @@ def print_agreement(points: dict[str, dict[str, dict[str, float]]], ours: str) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--students", type=int, default=60, help="how many ours grades in a turn")
+    parser.add_argument("--students", type=int, default=400, help="how many ours grades in a turn")
     parser.add_argument("--few", type=int, default=5, help="how many of them the others grade in a turn")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each")
     parser.add_argument("--core", type=int, default=0, help="the core that all of them get")

@@ -84,6 +84,7 @@ class JudgedRun(ChapterRun):
         if after is not None:
             after._leave()  # two processes of a submission could talk to each other
         self._ahead: dict[str, bytes] = {}  # replies to checks that were asked together
+        self._each_seconds = 0.0  # what one of those took, on average
         self._lost_together = False
         self._endless: set[str] = set()  # exercises that ran too long
         self._seconds = 0.0
@@ -115,10 +116,11 @@ class JudgedRun(ChapterRun):
         if self._import_reply is not None or self._blamed or self.repeated or not checks:
             return
         seeds = tuple(seed_for(self.master, self.chapter, check.name) for check in checks)
+        request = _several(tuple(checks), seeds)
         wait = max(check.seconds for check in checks) + GRACE_SECONDS
         start = time.monotonic()
         try:
-            replies = self._submission.ask_several(_several(tuple(checks), seeds), len(checks), wait)
+            replies = self._submission.ask_several(request, len(checks), wait, TOGETHER_SECONDS + wait)
             self._ahead = {check.name: reply for check, reply in zip(checks, replies, strict=False)}
             self._each_seconds = (time.monotonic() - start) / max(1, len(replies))
         except Lost:

@@ -89,11 +89,21 @@ class Pool:
         self.kill()
 
     def _submit(self, task: bytes) -> Future:
-        from grader import unit
-
         if self._over:
             raise RuntimeError("the judges have been ended")
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.workers, context, unit.prepare_process, (os.getpid(),))
-        return self._executor.submit(unit.grade, task)
+            self._executor = ProcessPoolExecutor(self.workers, context, _prepare_process, (os.getpid(),))
+        return self._executor.submit(_grade, task)
+
+
+def _prepare_process(parent: int) -> None:
+    from grader import unit  # with torch, which only the judges need
+
+    unit.prepare_process(parent)
+
+
+def _grade(task: bytes) -> bytes:
+    from grader import unit
+
+    return unit.grade(task)

@@ -20,7 +20,7 @@ from pathlib import Path
 from grader import confine, process_tree
 from grader.observations import MalformedObservation, pack, unpack
 from grader.sandbox import Slot, Tier, behind, environment
-from grader.wire import Frame, FrameReader, frame, framed
+from grader.wire import MAX_FRAME, Frame, FrameReader, frame, framed
 
 START_SECONDS = 120.0
 FORK_SECONDS = 20.0
@@ -184,19 +184,20 @@ class Submission:
 
     def ask_packed(self, request: bytes, seconds: float) -> bytes:
         """Its reply, of which nothing is known but that it is one."""
-        [reply] = self._replies(request, 0, seconds)
+        [reply] = self._replies(request, 0, seconds, seconds)
         return reply
 
-    def ask_several(self, request: bytes, most: int, seconds: float) -> list[bytes]:
+    def ask_several(self, request: bytes, most: int, seconds: float, all_seconds: float) -> list[bytes]:
         """Its replies to a request for several, in their order; fewer than `most` if it stopped before.
 
         seconds: for the first, and from each to the next.
         """
-        return self._replies(request, most, seconds)[:-1]
+        return self._replies(request, most, seconds, all_seconds)[:-1]
 
-    def _replies(self, request: bytes, most: int, seconds: float) -> list[bytes]:
+    def _replies(self, request: bytes, most: int, seconds: float, all_seconds: float) -> list[bytes]:
         """Replies with the numbers 0, 1, ... and then one with the request's own."""
-        end = time.monotonic() + seconds
+        begun = time.monotonic()
+        end = begun + seconds
         number = os.urandom(8).hex()  # nobody can reply before it is asked
         if self._reader.waiting or self._channel.fileno() in self._with_news(0):
             self._unasked()
@@ -210,7 +211,9 @@ class Submission:
             replies.append(reply.data)
             if own:
                 return replies
-            end = time.monotonic() + seconds
+            if sum(map(len, replies)) > MAX_FRAME:
+                raise Lost("malformed", "its replies are too many bytes together")
+            end = min(time.monotonic() + seconds, begun + all_seconds)
 
     def end(self) -> bool:
         """End it and all that it started; whether that went as it should."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader import judged_run, sandbox
+from grader import judged_run, sandbox, server
 from grader.course_folder import CourseFolder
 from grader.intake import HandedIn
 from grader.judge import ChapterJudge
@@ -97,3 +97,53 @@ def test_a_reply_that_came_before_is_known_again_and_only_for_its_check(tier, mo
         assert len(opened) == 2 + checks + 2 + 2 + checks
     finally:
         judging.close()
+
+
+def counted(monkeypatch) -> list[str]:
+    """How often submissions are asked, and for what: "several" or "one"."""
+    asked = []
+    several, one = server.Submission.ask_several, server.Submission.ask_packed
+    monkeypatch.setattr(
+        server.Submission, "ask_several", lambda *given: asked.append("several") or several(*given)
+    )
+    monkeypatch.setattr(server.Submission, "ask_packed", lambda *given: asked.append("one") or one(*given))
+    return asked
+
+
+@pytest.fixture(scope="module")
+def attention(tier):
+    judging = ChapterJudge(COURSE, "ch3", "a master", tier)
+    judging.judge("ann", handed_in(judging, judging.chapter.source))
+    yield judging
+    judging.close()
+
+
+def test_all_checks_of_a_submission_are_asked_at_once(attention, monkeypatch):
+    asked = counted(monkeypatch)
+    attention.judge("ann", handed_in(attention, attention.chapter.source + "\n# mine\n"))
+    if attention.tier.name != "bubblewrap":  # whose server is looked at afterwards
+        asked.pop()
+    assert asked == ["one", "one", "several"]  # to read it, to import it, and its checks
+
+
+def test_who_leaves_in_one_check_keeps_the_points_of_the_others(attention):
+    """Lost together, then asked one by one: only the exercise that leaves is without points."""
+    leaving = "\nimport os\n\ndef prefix_mean_loop(x):\n    os._exit(0)\n"
+    report = attention.judge("bob", handed_in(attention, attention.chapter.source + leaving))
+    points = attention.course_chapter.points
+    assert report["points"] == report["max"] - points["prefix_mean_loop"] and not report["faults"]
+    outcomes = {c["outcome"] for c in report["checks"] if c["hidden"] and c["exercise"] == "prefix_mean_loop"}
+    assert outcomes == {"error"}
+
+
+def test_an_untouched_stub_is_looked_at_once(attention, monkeypatch):
+    stub = attention.folder.stubs["ch3"]
+    first = attention.judge("carl", handed_in(attention, stub))
+    asked = counted(monkeypatch)
+    again = attention.judge("dora", handed_in(attention, stub))
+    assert asked == [] and again["student"] == "dora"
+    for own in ("student", "times"):
+        first.pop(own), again.pop(own)
+    assert again == first
+    attention.judge("emil", handed_in(attention, stub + "\nx = 1\n"))
+    assert asked

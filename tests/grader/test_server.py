@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from grader import confine, process_tree, sandbox
+from grader.observations import pack
 from grader.server import Lost, Server, ServerFault, opened
 from grader.wire import FrameReader, frame
 from tests.grader import tiers
@@ -399,3 +400,63 @@ def test_packages_in_a_temporary_folder_are_seen(tier, tmp_path, monkeypatch):
         assert checked(submission, "return attention.answer()")["observation"] == 8
     finally:
         server.stop()
+
+
+# ---- several checks at once ----
+
+
+def asked_together(server, source: str, bodies: list[str], seconds: float = 5.0, **limits) -> list[dict]:
+    """The replies to checks whose functions have these bodies."""
+    submission, _ = begun(server, source)
+    checks = []
+    for body in bodies:
+        code = marshal.dumps(compile(f"def look(attention, draw):\n    {body}\n", "<check>", "exec"))
+        one = {"do": "check", "code": code, "function": "look", "parameters": ["attention", "draw"]}
+        checks.append(one | {"seed": 5, "seconds": seconds, "forbidden": []})
+    request = pack({"do": "checks", "checks": checks, "seconds": 3.0})
+    try:
+        given = {"seconds": seconds + 1, "all_seconds": 20.0} | limits
+        return [opened(reply) for reply in submission.ask_several(request, len(bodies), **given)]
+    finally:
+        submission.end()
+
+
+def test_several_checks_have_their_replies_in_order(server):
+    source = "def answer(x):\n    return x + 1\n"
+    bodies = ["return attention.answer(1)", "return attention.nothing", "return attention.answer(2)"]
+    first, second, third = asked_together(server, source, bodies)
+    assert (first["observation"], third["observation"]) == (2, 3)
+    assert second["fault"][0] == "AttributeError"
+
+
+def test_replies_that_fill_the_socket_many_times_over_arrive(server):
+    source = "import torch\ndef answer(x):\n    return torch.full((300_000,), float(x))\n"
+    replies = asked_together(server, source, [f"return attention.answer({n})" for n in range(6)])
+    assert [reply["observation"][-1].item() for reply in replies] == [0, 1, 2, 3, 4, 5]
+
+
+def test_one_that_does_not_end_is_the_last_of_several(server):
+    source = "def answer(x):\n    while x:\n        pass\n    return x\n"
+    bodies = [f"return attention.answer({x})" for x in (0, 0, 1, 0)]
+    replies = asked_together(server, source, bodies, seconds=0.4)
+    assert [reply["outcome"] for reply in replies] == ["seen", "seen", "timeout"]
+
+
+def test_several_that_take_long_together_are_not_all_run(server):
+    source = "import time\ndef answer(x):\n    time.sleep(1.2)\n    return x\n"
+    replies = asked_together(server, source, [f"return attention.answer({x})" for x in range(5)])
+    assert [reply["observation"] for reply in replies] == [0, 1, 2]
+
+
+def test_who_replies_slowly_for_ever_is_lost(server):
+    source = "import time\ndef answer(x):\n    time.sleep(0.4)\n    return x\n"
+    with pytest.raises(Lost) as raised:
+        asked_together(server, source, ["return attention.answer(1)"] * 9, seconds=1.0, all_seconds=1.0)
+    assert raised.value.how == "late"
+
+
+def test_one_of_several_that_leaves_takes_the_others_along(server):
+    source = "import os\ndef answer(x):\n    return x or os._exit(0)\n"
+    with pytest.raises(Lost) as raised:
+        asked_together(server, source, [f"return attention.answer({x})" for x in (1, 0, 1)])
+    assert raised.value.how == "died"
