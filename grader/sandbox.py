@@ -93,6 +93,8 @@ PLAIN = Tier(
 
 def best_tier() -> Tier:
     """The strongest tier that works here, tried by using it; it says why not a stronger one."""
+    if os.name == "nt":
+        raise GraderError("grader runs on Windows inside WSL (wsl --install), where it has its sandbox, too")
     if sys.platform != "linux":
         return _because(PLAIN, f"bubblewrap is for Linux, and this is {platform.system()}")
     reason = why_not_bubblewrap()

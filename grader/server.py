@@ -25,6 +25,7 @@ from grader.wire import MAX_FRAME, Frame, FrameReader, frame, framed
 START_SECONDS = 120.0
 FORK_SECONDS = 20.0
 END_SECONDS = 10.0
+SELF_ENDED_SECONDS = 0.05
 PRINTED_KEPT = 64 << 10
 PRINTED_READ = 64 << 20  # one that prints more is ended
 
@@ -51,13 +52,14 @@ class Server:
         own_user = tier.name == "other user"
         limits = dataclasses.asdict(confine.Limits())
         self.job = job | {"own_user": own_user, "limits": limits}
+        self.forks = sys.platform == "linux"  # elsewhere each submission gets a Python of its own
         self._slot: Slot | None = None
         self._process: subprocess.Popen | None = None
         self._control: socket.socket | None = None
 
     def start(self) -> None:
-        """Start it and wait until it is warm; nothing to do if it runs already."""
-        if self._process is not None and self._process.poll() is None:
+        """Start it and wait until it is warm; nothing to do if it runs already, or none is used."""
+        if not self.forks or (self._process is not None and self._process.poll() is None):
             return
         self.stop()
         self._slot = Slot().__enter__()
@@ -89,6 +91,8 @@ class Server:
 
     def submission(self) -> "Submission":
         """A fresh process for a submission."""
+        if not self.forks:
+            return self._started()
         self.start()
         pairs = [socket.socketpair() for _ in range(3)]
         try:
@@ -103,8 +107,36 @@ class Server:
                 theirs.close()
         return Submission(*(ours for ours, _ in pairs))
 
+    def _started(self) -> "StartedSubmission":
+        """A process for a submission without a server that forks it: it imports torch itself, in seconds."""
+        (channel, theirs), (output, printed) = socket.socketpair(), socket.socketpair()
+        call, arguments = ("grader.worker", "serve_one"), {"channel": theirs.fileno()}
+        folder = tempfile.mkdtemp(prefix="submission-")
+        process = subprocess.Popen(
+            behind(self.tier, Slot(), call, arguments, self.hidden),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            env=environment(),
+            cwd=folder,
+            start_new_session=True,
+        )
+        theirs.close()
+        printed.close()
+        submission = StartedSubmission(process, folder, channel, output)
+        try:
+            submission.ask(self.job, START_SECONDS)
+        except Lost as error:
+            submission.end()
+            said = submission.printed.strip().splitlines()
+            raise ServerFault(f"the worker does not start: {said[-1] if said else error}") from None
+        return submission
+
     def is_sound(self) -> bool:
         """Whether a fresh process computes what this one does: nobody tampered with the server."""
+        if not self.forks:
+            return True
         from grader.worker import canary
 
         try:
@@ -328,6 +360,29 @@ class Submission:
             return self._ended
         except ValueError:
             return None
+
+
+class StartedSubmission(Submission):
+    """One whose process the judge has started, and ends, itself."""
+
+    def __init__(self, process: subprocess.Popen, folder: str, channel: socket.socket, output: socket.socket):
+        leash, self._other_end = socket.socketpair()  # on which nobody says anything
+        super().__init__(channel, output, leash)
+        self._process, self._folder = process, folder
+
+    def _ending(self) -> dict:
+        """End it, if it has not just ended by itself, and all of its group that is left."""
+        if self._ended is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(SELF_ENDED_SECONDS)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            code = self._process.wait()
+            self._ended = {"status": -code if code < 0 else code << 8}
+            self._other_end.close()
+            with contextlib.suppress(OSError):
+                confine.delete(self._folder)
+        return self._ended
 
 
 def opened(reply: bytes) -> dict:

@@ -7,12 +7,15 @@ import contextlib
 import importlib
 import linecache
 import marshal
+import os
 import sys
+import tempfile
 import time
 from types import ModuleType
 
 import torch
 
+from grader import confine
 from grader.forbidden import find_tools, find_uses
 from grader.observe import (
     Fault,
@@ -29,6 +32,16 @@ from grader.wire import read_frame, write_frame
 
 TOLD_SECONDS = 0.25  # after which the judge is told what there is of several replies
 PACKAGE = "exercises"  # the root of the chapters, as students know it
+
+
+def serve_one(channel: int) -> None:
+    """Where there is no fork server: one process, in a folder of its own, for one submission."""
+    job = read_frame(channel)
+    warm_up(job)
+    tempfile.tempdir = os.getcwd()
+    confine.limit_resources(confine.Limits(**job["limits"]), alone=False)
+    write_frame(channel, {"number": job["number"]})
+    Submission(channel, job).answer_all()
 
 
 def warm_up(job: dict) -> None:

@@ -147,3 +147,16 @@ def test_an_untouched_stub_is_looked_at_once(attention, monkeypatch):
     assert again == first
     attention.judge("emil", handed_in(attention, stub + "\nx = 1\n"))
     assert asked
+
+
+def test_without_a_fork_server_the_points_are_the_same(monkeypatch):
+    monkeypatch.setattr(server.sys, "platform", "darwin")
+    judging = ChapterJudge(COURSE, "ch3", "a master", sandbox.PLAIN)
+    try:
+        turn = load_misconceptions(judging.chapter.misconceptions_file)[0]
+        report = judging.judge("bob", handed_in(judging, patched_source(judging.chapter.source, turn)))
+    finally:
+        judging.close()
+    states = {exercise["name"]: exercise["state"] for exercise in report["exercises"]}
+    assert [name for name, state in states.items() if state != "passed"] == [turn.exercise]
+    assert turn.name in {m["name"] for check in report["checks"] for m in check["misconceptions"]}

@@ -1,10 +1,12 @@
 """The worker and the judge's end of it: what comes back whatever a submission does, and what stays behind."""
 
 import contextlib
+import glob
 import marshal
 import os
 import signal
 import sys
+import tempfile
 import time
 
 import pytest
@@ -460,3 +462,63 @@ def test_one_of_several_that_leaves_takes_the_others_along(server):
     with pytest.raises(Lost) as raised:
         asked_together(server, source, [f"return attention.answer({x})" for x in (1, 0, 1)])
     assert raised.value.how == "died"
+
+
+# ---- without a fork server, as on macOS ----
+
+
+@pytest.fixture
+def started():
+    server = Server(sandbox.PLAIN, JOB)
+    server.forks = False
+    yield server
+    server.stop()
+
+
+def folders() -> set[str]:
+    return set(glob.glob(os.path.join(tempfile.gettempdir(), "submission-*")))
+
+
+def test_a_process_of_its_own_answers_and_is_gone_afterwards(started):
+    before = folders()
+    source = "import os, tempfile\ndef answer():\n    print('hello')\n    open('left', 'w').close()\n"
+    submission, loaded = begun(started, source + "    return os.getpid(), tempfile.mkdtemp()\n")
+    assert loaded["defined"] == ["answer"]
+    pid, folder = checked(submission, "return attention.answer()")["observation"]
+    assert os.path.isdir(folder)
+    assert submission.end() and "hello" in submission.printed
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert folders() == before
+
+
+@pytest.mark.parametrize(
+    "how, says, source",
+    [
+        ("died", "exit code 3", "import os\ndef answer():\n    os._exit(3)\n"),
+        ("died", "SIGSEGV", "import ctypes\ndef answer():\n    ctypes.string_at(0)\n"),
+        ("late", "no reply", "def answer():\n    sum(range(10 ** 12))\n"),
+    ],
+)
+def test_a_process_of_its_own_is_lost(started, how, says, source):
+    found = lost(started, source, seconds=0.3, wait=1.0)
+    assert found.how == how and says in str(found)
+
+
+def test_what_a_process_of_its_own_forks_ends_with_it(started):
+    source = "import os, time\nchild = os.fork()\nif child == 0:\n    time.sleep(60)\n"
+    submission, _ = begun(started, source + "def answer():\n    return child\n")
+    child = checked(submission, "return attention.answer()")["observation"]
+    submission.end()
+    proc = process_tree.open_proc()
+    deadline = time.monotonic() + 2
+    while process_tree.memory_of(child, proc)[0] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not process_tree.memory_of(child, proc)[0]
+    os.close(proc)
+
+
+def test_a_process_of_its_own_that_does_not_start_is_nobodys_fault(started):
+    started.job["earlier"] = [["ch1", "tokenizer", "import nowhere\n"]]
+    with pytest.raises(ServerFault, match="does not start: ModuleNotFoundError: No module named 'nowhere'"):
+        started.submission()
