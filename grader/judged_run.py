@@ -198,11 +198,8 @@ class JudgedRun(ChapterRun):
         if known is not None:
             return Verdict(check, "passed", reply=reply) if known.passed else replace(known, reply=reply)
         verdict = super()._decide(check, reply, seed)
-        if (
-            verdict.outcome in LASTING
-            and reply.outcome in ("seen", "not started")
-            and len(self.answers.decided) < DECIDED
-        ):
+        lasting = verdict.outcome in LASTING and reply.outcome in ("seen", "not started")
+        if lasting and len(self.answers.decided) < DECIDED:
             self.answers.decided[key] = replace(verdict, reply=None)
         return verdict
 
@@ -220,9 +217,8 @@ class JudgedRun(ChapterRun):
         ahead = self._ahead.pop(check.name, None)
         if ahead is not None:
             reply = self._reply(ahead, self._each_seconds, check)
-            if reply.outcome != "timeout":
-                return reply
-        reply = self._ask(pack(_check_request(check, seed)), check.seconds + GRACE_SECONDS, check)
+        else:
+            reply = self._ask(pack(_check_request(check, seed)), check.seconds + GRACE_SECONDS, check)
         if reply.outcome == "timeout" and not self._blamed:
             raise Lost("late", reply.fault.message)  # perhaps the machine was slow
         return reply

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from grader import confine, process_tree, sandbox
+from grader.errors import GraderError
 from grader.observations import pack
 from grader.server import Lost, Server, ServerFault, opened
 from grader.wire import FrameReader, frame
@@ -522,3 +523,9 @@ def test_a_process_of_its_own_that_does_not_start_is_nobodys_fault(started):
     started.job["earlier"] = [["ch1", "tokenizer", "import nowhere\n"]]
     with pytest.raises(ServerFault, match="does not start: ModuleNotFoundError: No module named 'nowhere'"):
         started.submission()
+
+
+def test_windows_is_told_where_grading_works(monkeypatch):
+    monkeypatch.setattr(sandbox.os, "name", "nt")
+    with pytest.raises(GraderError, match="inside WSL"):
+        sandbox.best_tier()
