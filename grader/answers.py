@@ -23,6 +23,7 @@ from grader.travel import fingerprint
 from grader.whole_file import write_whole
 
 FORMAT = 1
+ROOM = 16 << 20
 CANDIDATE_SECONDS = 10.0  # for a misconception on one check; some never end
 
 
@@ -36,13 +37,18 @@ class WrongTurn:
 
 
 class Recorded:
-    """Answers from a recording. decided: what a judge found of replies, by check and the reply's digest."""
+    """Answers from a recording.
+
+    decided: what a judge found of replies, by check and the reply's digest. room: bytes of such replies that
+    it may still keep.
+    """
 
     reference = None
 
     def __init__(self, path: Path):
         self.path = path
         self.decided: dict[tuple[str, bytes], object] = {}
+        self.room = ROOM
         try:
             tree = unpack(path.read_bytes())
             if tree["format"] != FORMAT:
@@ -78,10 +84,11 @@ class Recorded:
 
 
 class Live:
-    """Answers from the reference, run now, once a check. decided: as of Recorded."""
+    """Answers from the reference, run now, once a check. decided, room: as of Recorded."""
 
     def __init__(self, tree: Tree, chapter: str, master: str):
         self.decided: dict[tuple[str, bytes], object] = {}
+        self.room = ROOM
         self.tree = tree
         self.chapter = chapter
         self.master = master

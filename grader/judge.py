@@ -146,10 +146,12 @@ class ChapterJudge:
         run = self.run(handed_in, earlier)
         try:
             run.ask_together([check.name for check in self.hidden_checks])
+            for check in sorted(self.hidden_checks, key=lambda one: one.assembled):
+                run.verdict(check.name)  # those that share a process one after another
             verdicts = [run.verdict(check.name) for check in self.hidden_checks]
             states = exercise_states(run)
             failed = {verdict.check.exercise for verdict in verdicts if verdict.outcome not in UNTOLD}
-            shown = self._public_verdicts(handed_in, failed, run) if failed and run.imported else []
+            shown = self._public_verdicts(handed_in, earlier, failed, run) if failed and run.imported else []
         finally:
             run.close()
         checks = [self._check(v, run, True) for v in verdicts] + [self._check(v, run, False) for v in shown]
@@ -161,7 +163,13 @@ class ChapterJudge:
             "import_seconds": round(run.import_seconds, 3),
         }
 
-    def _public_verdicts(self, handed_in: HandedIn, exercises: set[str], after: JudgedRun) -> list[Verdict]:
+    def _public_verdicts(
+        self,
+        handed_in: HandedIn,
+        earlier: dict[str, HandedIn] | None,
+        exercises: set[str],
+        after: JudgedRun,
+    ) -> list[Verdict]:
         """What the public checks of failed exercises say, since their numbers may be shown."""
         run = JudgedRun(
             self.chapter.name,
@@ -171,6 +179,7 @@ class ChapterJudge:
             self.recorded,
             master=PUBLIC,
             tree=self.chapter.tree,
+            earlier=earlier,
             after=after,
         )
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from grader.answers import Live, Recorded
 from grader.chapter_run import ChapterRun
 from grader.chapters import Tree
-from grader.checks import Check
+from grader.checks import DEFAULT_SECONDS, Check
 from grader.errors import GraderError
 from grader.forbidden import Use
 from grader.intake import HandedIn
@@ -36,6 +36,7 @@ DECIDED = 5000  # replies that are known again
 LASTING = frozenset({"passed", "wrong", "not started"})  # of which the reply alone decides what is told
 TOOLS = ("tools",)  # among the uses: of what gets behind such a check
 REPLIES = frozenset({"seen", "error", "not started", "timeout", "forbidden"})
+IMPORT_REPLIES = frozenset({"seen", "error", "timeout"})
 ENDED = {"died": "error", "malformed": "error", "late": "timeout", "memory": "memory"}
 NO_MEMORY = ("can't allocate memory", "not enough memory")
 
@@ -83,6 +84,7 @@ class JudgedRun(ChapterRun):
         self._blamed = after is not None and after._blamed
         if after is not None:
             after._leave()  # two processes of a submission could talk to each other
+        self._first_reply: Reply | None = None  # of importing it
         self._ahead: dict[str, bytes] = {}  # replies to checks that were asked together
         self._each_seconds = 0.0  # what one of those took, on average
         self._lost_together = False
@@ -105,15 +107,14 @@ class JudgedRun(ChapterRun):
 
         A submission that is lost meanwhile is asked all of them again, one by one, in another process.
         """
-        if self._no_server or self._absence() or self._imported:
+        if self._no_server or self._absence() or self._submission is not None:
             return
         try:
-            self._imported = True
-            self._import()
+            reply = self._imported_in_a_process()
         except GraderError:
             return  # `verdict` says so of every check
         checks = [check for check in self._in_order(names) if self._can_be_asked(check)]
-        if self._import_reply is not None or self._blamed or self.repeated or not checks:
+        if reply.outcome != "seen" or self._blamed or self.repeated or not checks:
             return
         seeds = tuple(seed_for(self.master, self.chapter, check.name) for check in checks)
         request = _several(tuple(checks), seeds)
@@ -143,7 +144,8 @@ class JudgedRun(ChapterRun):
         return list(order.values())
 
     def _can_be_asked(self, check: Check) -> bool:
-        return not check.assembled and self._defines(check.exercise) and self._use_in(check) is None
+        usual = not check.assembled and check.seconds <= DEFAULT_SECONDS
+        return usual and self._defines(check.exercise) and self._use_in(check) is None
 
     def _use_in(self, check: Check) -> Use | None:
         """What a check forbids and the source uses."""
@@ -165,12 +167,17 @@ class JudgedRun(ChapterRun):
         return self.handed_in.problem
 
     def _import(self) -> None:
-        start = time.monotonic()
-        reply = self._patiently(self._begin, "importing it")
-        self.import_seconds = time.monotonic() - start
+        reply = self._first_reply or self._imported_in_a_process()
         if reply.outcome != "seen":
             reply.importing = True
             self._import_reply = reply
+
+    def _imported_in_a_process(self) -> Reply:
+        """What came of importing it for the first time."""
+        start = time.monotonic()
+        self._first_reply = self._patiently(self._begin, "importing it")
+        self.import_seconds = time.monotonic() - start
+        return self._first_reply
 
     def _defines(self, exercise: str) -> bool:
         return exercise in self._defined
@@ -199,8 +206,10 @@ class JudgedRun(ChapterRun):
             return Verdict(check, "passed", reply=reply) if known.passed else replace(known, reply=reply)
         verdict = super()._decide(check, reply, seed)
         lasting = verdict.outcome in LASTING and reply.outcome in ("seen", "not started")
-        if lasting and len(self.answers.decided) < DECIDED:
+        size = 0 if verdict.passed else reply.size  # what differs is kept with the verdict
+        if lasting and size <= self.answers.room and len(self.answers.decided) < DECIDED:
             self.answers.decided[key] = replace(verdict, reply=None)
+            self.answers.room -= size
         return verdict
 
     @property
@@ -244,7 +253,8 @@ class JudgedRun(ChapterRun):
         reply = self._ask(pack(request), IMPORT_SECONDS + GRACE_SECONDS)
         if reply.outcome == "seen":
             defined = reply.observation.get("defined")
-            self._defined = frozenset(defined if type(defined) is list else ()) & {*request["exercises"]}
+            names = [name for name in defined if type(name) is str] if type(defined) is list else []
+            self._defined = frozenset(names) & {*request["exercises"]}
         return reply
 
     def _patiently(self, step, name: str) -> Reply:
@@ -293,7 +303,7 @@ class JudgedRun(ChapterRun):
         if check is not None and (check.name, digest) in self.answers.decided:
             return Reply("seen", seconds=seconds, digest=digest)
         reply = self._to_reply(check, opened(packed))
-        reply.seconds, reply.digest = seconds, digest
+        reply.seconds, reply.digest, reply.size = seconds, digest, len(packed)
         return reply
 
     def _leave(self) -> None:
@@ -302,7 +312,7 @@ class JudgedRun(ChapterRun):
         if submission is None:
             return
         if not submission.end():
-            self.server.stop()  # its supervisor is gone
+            self.server.stop()  # it is gone, or stuck
         self.printed = (self.printed + submission.printed)[: 1 << 16]
 
     def verdict(self, name: str) -> Verdict:
@@ -319,7 +329,7 @@ class JudgedRun(ChapterRun):
 
     def _to_reply(self, check: Check | None, plain: dict) -> Reply:
         outcome = plain.get("outcome")
-        if type(outcome) is not str or outcome not in REPLIES:
+        if type(outcome) is not str or outcome not in (IMPORT_REPLIES if check is None else REPLIES):
             raise Lost("malformed", "its reply has no outcome")
         if outcome == "seen":
             return Reply("seen", plain if check is None else plain.get("observation"))

@@ -72,7 +72,7 @@ class Reply:
     """What came of one run. outcome: "seen", "error", "not started", "timeout" or "forbidden".
 
     importing: it came of importing the module. exception is the live one, for a debugger; it never leaves the
-    process. digest: of all that a worker sent.
+    process. digest, size: of all that a worker sent.
     """
 
     outcome: str
@@ -83,6 +83,7 @@ class Reply:
     importing: bool = False
     exception: BaseException | None = None
     digest: bytes = b""
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,15 @@ def test_who_leaves_in_one_check_keeps_the_points_of_the_others(attention):
     assert outcomes == {"error"}
 
 
+@pytest.mark.parametrize("judge", ["ch5"], indirect=True)
+def test_checks_of_one_process_are_asked_together_though_others_need_another(judge, monkeypatch):
+    asked = counted(monkeypatch)
+    report = judge.judge("ann", handed_in(judge, judge.chapter.source), earlier(judge))
+    assert report["points"] == report["max"]
+    # the other process is read, imported, and asked its one check
+    assert asked[:6] == ["one", "one", "several", "one", "one", "one"]
+
+
 def test_an_untouched_stub_is_looked_at_once(attention, monkeypatch):
     stub = attention.folder.stubs["ch3"]
     first = attention.judge("carl", handed_in(attention, stub))
@@ -160,3 +169,30 @@ def test_without_a_fork_server_the_points_are_the_same(monkeypatch):
     states = {exercise["name"]: exercise["state"] for exercise in report["exercises"]}
     assert [name for name, state in states.items() if state != "passed"] == [turn.exercise]
     assert turn.name in {m["name"] for check in report["checks"] for m in check["misconceptions"]}
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("def f(:", "SyntaxError"),
+        ("raise ValueError('hello')", "hello"),
+        ("import os; os._exit(3)", "code 3"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_why(attention, line, says):
+    report = attention.judge("fay", handed_in(attention, f"{attention.chapter.source}\n{line}\n"))
+    first, *others = report["checks"]
+    assert first["outcome"] == "error" and says in first["message"] and says in first["shown"]
+    assert "cannot be imported" in first["shown"]
+    assert {check["outcome"] for check in others} == {"blocked"}
+
+
+@pytest.mark.parametrize("room, kept", [(0, False), (1 << 20, True)])
+def test_what_did_not_pass_is_kept_only_while_there_is_room(attention, monkeypatch, room, kept):
+    monkeypatch.setattr(attention.live, "decided", {})
+    monkeypatch.setattr(attention.live, "room", room)
+    wrong = "\ndef causal_mask(size):\n    return torch.zeros(size, size)\n"
+    attention.judge("gus", handed_in(attention, attention.chapter.source + wrong))
+    others = [verdict for verdict in attention.live.decided.values() if not verdict.passed]
+    assert bool(others) == kept and 0 <= attention.live.room <= room
+    assert len(attention.live.decided) > len(others)
