@@ -95,6 +95,7 @@ class ChapterJudge:
     def close(self) -> None:
         if "server" in vars(self):
             self.server.stop()
+            gc.unfreeze()
 
     # ---- what is made once ----
 
