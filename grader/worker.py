@@ -100,8 +100,9 @@ class Submission:
             write_frame(self.channel, {"number": request["number"], **self.answer(request)})
 
     def answer(self, request: dict) -> dict:
-        answers = {"read": self.read, "load": self.load, "check": self.check, "checks": self.checks}
-        return (answers | {"canary": canary})[request["do"]](request)
+        answers = {"read": self.read, "load": self.load, "check": self.check}
+        answers |= {"checks": self.checks, "canary": canary}
+        return answers[request["do"]](request)
 
     def read(self, request: dict) -> dict:
         """The source's syntax tree: what it uses of what a check forbids, or, for None, of the tools."""
@@ -151,8 +152,9 @@ class Submission:
         for number, one in enumerate(request["checks"]):
             reply = self.check(one)
             now = time.monotonic()
-            write_frame(self.channel, {"number": str(number), **reply}, more=now < told + TOLD_SECONDS)
-            told = told if now < told + TOLD_SECONDS else now
+            more = now < told + TOLD_SECONDS
+            write_frame(self.channel, {"number": str(number), **reply}, more=more)
+            told = told if more else now
             if reply["outcome"] == "timeout" or now > begun + request["seconds"]:
                 break
         return {"outcome": "seen"}
